@@ -1,0 +1,107 @@
+// Child processes of the tests: started, awaited by what they print, ended, and looked for in /proc afterwards.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+
+const running = new Set();
+process.on('exit', () => running.forEach(child => child.kill('SIGKILL')));
+
+/* Waits until `condition` returns something true, and returns it. The limit ends a hang and is no measurement. */
+export async function until(condition, what, limit_ms = 30_000) {
+    const end = Date.now() + limit_ms;
+    for (;;) {
+        const value = await condition();
+        if (value) return value;
+        if (Date.now() > end) throw new Error(`still not so: ${typeof what === 'function' ? what() : what}`);
+        await new Promise(resolve => setTimeout(resolve, 5));
+    }
+}
+
+/* A running command with all it has printed (`output`, `stdout`, `stderr`), and `seen(pattern)`: the first match in what it
+ * prints, or a failure that quotes its output when it ends before. */
+export function start(command, args, options = {}) {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    running.add(child);
+    const task = { child, pid: child.pid, output: '', stdout: '', stderr: '', status: null };
+    const watchers = new Set();
+    for (const name of ['stdout', 'stderr'])
+        child[name].setEncoding('utf8').on('data', text => {
+            task[name] += text;
+            task.output += text;
+            watchers.forEach(look => look());
+        });
+    task.ended = new Promise((resolve, reject) => {
+        child.on('error', reject);
+        child.on('close', (code, signal) => {
+            running.delete(child);
+            task.status = { code, signal };
+            watchers.forEach(look => look());
+            resolve(task.status);
+        });
+    });
+    task.ended.catch(() => {});
+    task.seen = pattern =>
+        new Promise((resolve, reject) => {
+            const look = () => {
+                const match = task.output.match(pattern);
+                if (!match && !task.status) return;
+                watchers.delete(look);
+                if (match) resolve(match);
+                else reject(new Error(`${command} ended (${JSON.stringify(task.status)}) before ${pattern}:\n${task.output}`));
+            };
+            watchers.add(look);
+            child.once('error', error => reject(new Error(`cannot start ${command}: ${error.message}`)));
+            look();
+        });
+    task.stop = async (signal = 'SIGTERM') => {
+        if (!task.status) child.kill(signal);
+        return task.ended;
+    };
+    return task;
+}
+
+/* What /proc says of one process, or null when it is gone; `started` tells it from a later one with the same pid. */
+export function look(pid) {
+    try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+        const [state, ppid, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+        return { pid: Number(pid), state, ppid: Number(ppid), started: rest[17], command };
+    } catch {
+        return null;
+    }
+}
+
+const everyone = () => readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(look).filter(Boolean);
+
+/* The descendants of a process, children first. */
+export function descendants(pid) {
+    const all = everyone();
+    const found = [];
+    for (let parents = [pid]; parents.length; ) {
+        const children = all.filter(one => parents.includes(one.ppid));
+        found.push(...children);
+        parents = children.map(one => one.pid);
+    }
+    return found;
+}
+
+/* Is this very process (not a namesake) still running? A zombie has ended: it waits for its parent only. */
+export function isAlive({ pid, started }) {
+    const now = look(pid);
+    return now !== null && now.started === started && now.state !== 'Z';
+}
+
+/* The running processes whose environment carries NAME=value. */
+export function marked(name, value) {
+    return everyone().filter(({ pid, state }) => {
+        if (state === 'Z') return false;
+        try {
+            return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${name}=${value}`);
+        } catch {
+            return false;
+        }
+    });
+}
+
+export { once };

@@ -1,0 +1,63 @@
+// Starts weir, finds its ports, and holds it to a clean end: status 0, no sanitizer report, no process left behind.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { descendants, isAlive, marked, start, until } from './process.mjs';
+
+export const here = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+export const repo = resolve(here, '../..');
+export const binary = resolve(repo, process.env.WEIR ?? 'weir');
+
+const MARK = 'WEIR_E2E';
+const REPORTS = /ERROR: (Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|LeakSanitizer: detected|runtime error:/;
+
+/* Ends weir by `signal` and fails when it did not end well, or left anything behind. */
+async function endWell(task, mark, signal) {
+    const children = descendants(task.pid);
+    const { code, signal: killer } = await task.stop(signal);
+    const said = () => `\n${task.stderr}`;
+    assert.doesNotMatch(task.stderr, REPORTS, 'a sanitizer reported');
+    assert.equal(killer, null, `weir was killed by ${killer}${said()}`);
+    assert.equal(code, 0, `weir ended with status ${code}${said()}`);
+    const left = () => [...children.filter(isAlive), ...marked(MARK, mark)];
+    await until(
+        () => left().length === 0,
+        () => `no process outlives weir; these do: ${JSON.stringify(left())}${said()}`,
+        10_000
+    );
+}
+
+/* Runs `weir ARGUMENTS` in the foreground until `ready:` is on its stderr. */
+export async function runWeir(args, { signal = 'SIGTERM', env = {} } = {}) {
+    const mark = randomUUID();
+    const task = start(binary, args, { cwd: repo, env: { ...process.env, ...env, [MARK]: mark } });
+    await task.seen(/ready:/);
+    return { ...task, task, stderr: () => task.stderr, stdout: () => task.stdout, stop: () => endWell(task, mark, signal) };
+}
+
+/* Runs weir with a configuration text. `url(listener, path)` is where that listener answers. */
+export async function startWeir(configuration, options = {}) {
+    const folder = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+    const file = join(folder, 'weir.yaml');
+    writeFileSync(file, configuration);
+    let weir;
+    try {
+        weir = await runWeir(['-c', file], options);
+    } catch (error) {
+        rmSync(folder, { recursive: true });
+        throw error;
+    }
+    const port = name => {
+        const line = weir.stderr().match(new RegExp(`listener ${name}: listening on 127\\.0\\.0\\.1:(\\d+)`));
+        assert.ok(line, `the log names the port of listener ${name}:\n${weir.stderr()}`);
+        return Number(line[1]);
+    };
+    const stop = async () => {
+        await weir.stop();
+        rmSync(folder, { recursive: true });
+    };
+    return { ...weir, folder, file, port, stop, url: (name, path) => `http://127.0.0.1:${port(name)}${path}` };
+}
