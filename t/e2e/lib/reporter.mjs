@@ -11,6 +11,7 @@ export default async function* reporter(source) {
         if (type !== 'test:pass' && type !== 'test:fail') continue;
         const isSuite = data.details.type === 'suite';
         const failed = type === 'test:fail';
+        if (!failed && data.name.endsWith('.test.mjs')) continue; // a file without a test for the ways that were chosen
         // A suite fails with its members; on its own account only when a hook of it did.
         if (isSuite && !(failed && data.details.error?.failureType === 'hookFailed')) continue;
         counts[failed ? 'failed' : 'passed'] += 1;

@@ -1,0 +1,57 @@
+// `weir run -- COMMAND`: a server behind weir with no configuration file.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { connect, kinds } from './lib/clients.mjs';
+import { start } from './lib/process.mjs';
+import { runWeir } from './lib/weir.mjs';
+import { everything, waysThroughWeir } from './lib/world.mjs';
+
+const textOf = ({ content }) => content.map(({ text = '' }) => text).join('\n');
+
+/* weir run with `command`, and what it printed: the URL, the curl line, the line for a client. */
+async function serve(command, options = [], how = {}) {
+    const weir = await runWeir(['run', '--listen', '127.0.0.1:0', ...options, '--', ...command], how);
+    const printed = weir.task.output;
+    const [url] = printed.match(/http:\/\/127\.0\.0\.1:\d+\/\S*?(?=[\s'"]|$)/) ?? assert.fail(`a URL is printed:\n${printed}`);
+    const curl = printed.match(/^\s*(curl .*)$/m)?.[1] ?? assert.fail(`a curl line is printed:\n${printed}`);
+    return { weir, url, curl, printed };
+}
+
+if (waysThroughWeir.length > 0)
+    describe('weir run', () => {
+        let served;
+        before(async () => {
+            served = await serve(everything.stdio, [], { signal: 'SIGINT' });
+        });
+        after(() => served.weir.stop()); // SIGINT, status 0, no child left
+
+        for (const kind of Object.keys(kinds))
+            test(`run: serves server-everything to ${kind}`, async () => {
+                const me = await connect(kind, served.url);
+                assert.equal(textOf(await me.callTool('echo', { message: kind })), `Echo: ${kind}`);
+                assert.equal((await me.client.listTools()).tools.length, 13);
+                await me.close();
+            });
+
+        test('run: the_curl_line_it_prints_works', async () => {
+            const shell = start('sh', ['-c', served.curl]);
+            assert.deepEqual(await shell.ended, { code: 0, signal: null }, shell.stderr);
+            assert.match(shell.stdout, /"result"/);
+        });
+
+        test('run: prints_a_line_for_a_client', () => {
+            const lines = served.printed.split('\n').filter(line => line.includes(served.url) && !line.includes('curl'));
+            assert.ok(lines.length >= 2, `the URL, and a line that connects a client:\n${served.printed}`);
+        });
+    });
+
+if (waysThroughWeir.length > 0)
+    test('run: serves_at_the_path_it_is_given', async () => {
+        const { weir, url } = await serve(everything.stdio, ['--path', '/here']);
+        assert.match(url, /\/here$/);
+        assert.equal((await fetch(url.replace('/here', '/mcp'), { method: 'POST', body: '{}' })).status, 404);
+        const me = await connect('client 1.x', url);
+        assert.match(textOf(await me.callTool('get-sum', { a: 1, b: 2 })), /\b3\b/);
+        await me.close();
+        await weir.stop();
+    });
