@@ -1,0 +1,285 @@
+/* module.h: the ABI between weir and its modules. The only other headers a module may include are its neighbours here.
+ *
+ * A module is one shared object that exports one symbol, `const weir_module_t weir_module`, and links against nothing of
+ * weir; what the host offers arrives as a table of functions. Tables grow at the end only.
+ *
+ * Rules: never block; one thread; memory from the exchange's arena or your own, freed in `destroy`; a borrowed slice is valid
+ * until the callback returns; a hold is followed by exactly one resume or fail.
+ *
+ *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
+ *             Reserved and not called yet: link modules, balancers, codecs.
+ */
+#ifndef WEIR_MODULE_H
+#define WEIR_MODULE_H
+
+#include "error.h"
+#include "exchange.h"
+
+#define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
+#define WEIR_ABI_MAJOR 0
+#define WEIR_ABI_MINOR 1
+
+typedef enum weir_level {
+    WEIR_LOG_ERROR,
+    WEIR_LOG_WARN,
+    WEIR_LOG_NOTICE,
+    WEIR_LOG_INFO,
+    WEIR_LOG_DEBUG,
+} weir_level_t;
+
+/* A timer. The owner embeds it, zeroed, sets `fire` and `arg`, and clears it before its memory goes. */
+typedef struct weir_timer {
+    weir_list_t node;
+    uint64_t deadline_ms;
+    void (*fire)(void *arg);
+    void *arg;
+} weir_timer_t;
+
+/* All timers of one duration: starting and refreshing one is O(1). Owned by the host, lives as long as the process. */
+typedef struct weir_timeouts weir_timeouts_t;
+
+/* What a stream tells its owner. All of them may close the stream. */
+typedef struct weir_stream_events {
+    void (*connected)(void *owner); /* of stream_connect: the connection, and TLS on it, stand */
+    void (*readable)(void *owner);  /* there is something to read, or the end */
+    void (*drained)(void *owner);   /* the write queue fell below the low-water mark after WEIR_EFULL */
+    void (*broken)(void *owner, const char *why);
+} weir_stream_events_t;
+
+/* A child process that stands behind a stdio link. */
+typedef struct weir_child weir_child_t;
+typedef struct weir_child_spec {
+    const char *name; /* for the log: upstream and number */
+    weir_strings_t command;
+    weir_map_t env;            /* added to weir's own environment */
+    const char *cwd;           /* NULL: weir's */
+    const char *user;          /* NULL: weir's */
+    uint64_t limit_memory;     /* RLIMIT_AS in bytes, 0: none */
+    uint64_t limit_files;      /* RLIMIT_NOFILE, 0: none */
+    uint64_t limit_cpu_s;      /* RLIMIT_CPU in seconds, 0: none */
+    uint64_t stop_timeout_ms;  /* between closing stdin, TERM and KILL */
+    const weir_stream_events_t *events; /* of the stream over its stdin and stdout */
+    void (*exited)(void *owner, const char *how); /* "exited with status 1", "killed by signal 9 (SIGKILL)" */
+} weir_child_spec_t;
+
+/* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
+typedef struct weir_host {
+    uint16_t abi_major, abi_minor;
+    uint32_t size; /* sizeof(weir_host_t) of the host */
+
+    /* Time and log. `now_ms` is the loop's monotonic time, cached per turn. A log line is one sentence that names the thing,
+     * what happened and what the operator can turn; the host adds time, level and process. */
+    uint64_t (*now_ms)(void);
+    void (*log)(weir_level_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    weir_timeouts_t *(*timeouts)(uint64_t duration_ms);
+    void (*timer_start)(weir_timeouts_t *queue, weir_timer_t *timer); /* or start it again */
+    void (*timer_stop)(weir_timer_t *timer);                          /* harmless when it is not running */
+
+    /* Buffers. buf_new(0) gives one of the standard size (16 KiB); NULL when there is no memory. */
+    weir_buf_t *(*buf_new)(size_t size);
+    void (*buf_ref)(weir_buf_t *buf);
+    void (*buf_unref)(weir_buf_t *buf); /* NULL is fine */
+
+    /* Byte streams: TCP, Unix sockets, TLS over either, pipes of a child. Read returns the number of bytes, 0 at the end,
+     * WEIR_EAGAIN or WEIR_EFAIL. Write takes everything: what the kernel does not take now is queued. It returns WEIR_OK,
+     * WEIR_EFULL when the queue has passed the high-water mark (wait for `drained`), or WEIR_ECLOSED. stream_close drops what
+     * is queued; stream_finish closes after the queue has been written. After either the stream is no longer yours. */
+    long (*stream_read)(weir_stream_t *s, char *p, size_t n);
+    int (*stream_write)(weir_stream_t *s, const weir_chunk_t *chunks, size_t n);
+    void (*stream_pause)(weir_stream_t *s, bool is_paused); /* stop and go on asking for `readable` */
+    void (*stream_own)(weir_stream_t *s, const weir_stream_events_t *events, void *owner);
+    void (*stream_limit)(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout_ms);
+    void (*stream_close)(weir_stream_t *s);
+    void (*stream_finish)(weir_stream_t *s);
+    weir_slice_t (*stream_peer)(const weir_stream_t *s); /* the other end's address as text, without the port */
+    bool (*stream_is_tls)(const weir_stream_t *s);
+    weir_stream_t *(*stream_connect)(weir_link_t *link, const weir_stream_events_t *events, void *owner, weir_error_t *err);
+
+    /* Where stream_connect() goes: host and port by name or number, or unix:/path, and TLS over it. Given once per server; the
+     * name is resolved again when its addresses have grown old, without blocking. */
+    int (*server_address)(weir_server_t *server, const char *host, uint16_t port, bool is_tls, const char *ca,
+                          const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err);
+
+    /* The HTTP/1 codec; see http.h for what the results mean. `seen` is how many of the n bytes an earlier call has seen. */
+    weir_parse_t (*http_request)(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used);
+    weir_parse_t (*http_reply)(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used);
+    int (*http_chunked)(weir_chunked_t *c, const char *p, size_t n, size_t *used, weir_slice_t *data);
+    const char *(*http_reason)(uint16_t status); /* the phrase: "Not Found" */
+    const char *(*http_date)(void);              /* Date's value, 29 bytes, made once a second */
+
+    /* JSON-RPC. */
+    weir_scan_t (*message_scan)(weir_slice_t bytes, weir_envelope_t *envelope);
+    size_t (*message_error)(char *p, size_t n, weir_slice_t raw_id, int code, weir_slice_t text, weir_slice_t reason);
+
+    /* The accept side's way in. exchange_new gives a zeroed exchange of the listener; exchange_start routes it and passes it
+     * down the chain, and may call the accept side back before it returns. exchange_abandon: the client has gone; no callback
+     * follows. exchange_refuse fails an exchange that never started (a head that cannot be parsed), so that it is logged and
+     * answered like any other. exchange_drained: the client takes bytes again after a reply call returned WEIR_EFULL. */
+    weir_exchange_t *(*exchange_new)(weir_listener_t *listener, void *client);
+    void (*exchange_start)(weir_exchange_t *ex);
+    void (*exchange_refuse)(weir_exchange_t *ex, weir_reason_t reason, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+    void (*exchange_abandon)(weir_exchange_t *ex);
+    void (*exchange_drained)(weir_exchange_t *ex);
+    void (*exchange_sent)(weir_exchange_t *ex, uint64_t bytes); /* counts bytes that went to the client */
+    void *(*exchange_alloc)(weir_exchange_t *ex, size_t n);     /* from its arena; NULL when there is no memory */
+
+    /* For exchange modules. weir_hold: see `request` below. */
+    int (*exchange_hold)(weir_exchange_t *ex, uint64_t timeout_ms);
+    int (*exchange_resume)(weir_exchange_t *ex);
+    void (*exchange_fail)(weir_exchange_t *ex, weir_reason_t reason, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+    /* Answer instead of the server: one JSON-RPC message that carries the request's id. Copied. */
+    void (*exchange_answer)(weir_exchange_t *ex, uint16_t status, weir_slice_t message);
+
+    /* For the module that owns the links. link_open starts one and tells `link` of it later. exchange_lease binds an exchange
+     * to a link that is IDLE, or BUSY and shared. link_close ends one (its exchanges fail with `reason`). */
+    weir_link_t *(*link_open)(weir_server_t *server, weir_error_t *err);
+    void (*link_close)(weir_link_t *link, weir_reason_t reason, const char *why);
+    int (*exchange_lease)(weir_exchange_t *ex, weir_link_t *link);
+    bool (*exchange_wants_own_link)(const weir_exchange_t *ex); /* begins a legacy session on a stream transport */
+    weir_server_t *(*exchange_server)(const weir_exchange_t *ex); /* that its session is bound to, or NULL: any */
+
+    /* The connect side's way back. link_up: it can carry. link_down: it is gone, or could not be opened; its exchanges fail
+     * with `reason`. link_free_again: a link that carries one exchange at a time has finished it and may be leased again. */
+    void (*link_up)(weir_link_t *link);
+    void (*link_down)(weir_link_t *link, weir_reason_t reason, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+    void (*link_free_again)(weir_link_t *link);
+    /* A reply as bytes: head, then body in pieces, then the end. WEIR_EFULL: stop reading until `resume`. */
+    int (*reply_head)(weir_exchange_t *ex, const weir_head_t *head);
+    int (*reply_bytes)(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
+    void (*reply_end)(weir_exchange_t *ex);
+    /* A message that arrived on a link of a stream transport: scanned, matched and routed by the host. The bytes are the
+     * transport's until the call returns. */
+    int (*link_message)(weir_link_t *link, weir_slice_t bytes);
+
+    /* Children (connect sides of stdio kind). The stream's events go to `owner`. child_stop ends it in the configured order
+     * and forgets the owner; it is reaped by the host. */
+    weir_child_t *(*child_start)(const weir_child_spec_t *spec, void *owner, weir_stream_t **stream, weir_error_t *err);
+    void (*child_stop)(weir_child_t *child);
+    long (*child_pid)(const weir_child_t *child);
+
+    /* Of a listener: whether all its addresses are loopback or Unix ones. */
+    bool (*listener_is_loopback)(const weir_listener_t *listener);
+} weir_host_t;
+
+/* The head of a reply to the client. */
+typedef struct weir_reply {
+    uint16_t status;
+    const weir_head_t *head;      /* the server's, or NULL when weir itself answers */
+    weir_slice_t session_token;   /* Mcp-Session-Id to give (session_grant of the exchange), or empty */
+    weir_slice_t content_type;    /* when head is NULL */
+    int64_t content_length;       /* -1: unknown; the body ends with reply_end */
+    bool has_body;                /* false: HEAD, 204, 304, and 202 without one */
+} weir_reply_t;
+
+/* A transport's accept side. Reply calls return WEIR_OK, or WEIR_EFULL when the client's buffer has passed its high-water
+ * mark; then exchange_drained() must follow once it fell below the low one. */
+typedef struct weir_accept {
+    const weir_option_t *options; /* of a listener */
+    size_t options_size;
+    void *(*create)(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err);
+    void (*destroy)(void *self);
+    /* A client has connected. The stream is the transport's from now on. */
+    void (*open)(void *self, weir_stream_t *stream);
+    /* Finish what is under way, take nothing new, let idle clients go in their own time; at `now` cut what is left. */
+    void (*drain)(void *self, bool now);
+    int (*reply_head)(weir_exchange_t *ex, const weir_reply_t *reply);
+    int (*reply_bytes)(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
+    /* One message: the answer (is_final), or one before it. event_id is empty when it cannot be resumed. */
+    int (*reply_message)(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
+    void (*reply_end)(weir_exchange_t *ex); /* the last call when the exchange was answered */
+    void (*fail)(weir_exchange_t *ex, const weir_failure_t *failure); /* the last call when it was not */
+} weir_accept_t;
+
+#define WEIR_CONNECT_EXCHANGES 0x1u /* a link carries whole exchanges, one at a time (`send`) */
+#define WEIR_CONNECT_STREAM 0x2u    /* a link carries messages both ways (`write`, link_message) */
+#define WEIR_CONNECT_KEPT 0x4u      /* its links live in a keeper and outlive workers */
+
+/* A transport's connect side. */
+typedef struct weir_connect {
+    uint32_t flags;
+    const weir_option_t *upstream_options;
+    size_t upstream_options_size;
+    const weir_option_t *server_options; /* NULL: the upstream is its own one server */
+    size_t server_options_size;
+    int (*server_open)(const weir_host_t *host, weir_server_t *server, weir_error_t *err); /* sets name and carrier */
+    void (*server_close)(weir_server_t *server);
+    int (*open)(weir_link_t *link, weir_error_t *err); /* then link_up or link_down, not before it returns */
+    void (*close)(weir_link_t *link);                  /* free `carrier`; no callback follows */
+    int (*send)(weir_link_t *link, weir_exchange_t *ex);
+    int (*write)(weir_link_t *link, const weir_chunk_t *parts, size_t n); /* one message; WEIR_EFULL as streams say */
+    void (*abandon)(weir_link_t *link, weir_exchange_t *ex);              /* nobody waits for this reply any more */
+    void (*pause)(weir_link_t *link, bool is_paused);                     /* stop and go on reading replies */
+} weir_connect_t;
+
+typedef struct weir_transport {
+    const weir_accept_t *accept;   /* NULL: none */
+    const weir_connect_t *connect; /* NULL: none */
+} weir_transport_t;
+
+/* What an exchange module says of a request. */
+typedef enum weir_verdict {
+    WEIR_PASS,     /* on to the next module */
+    WEIR_ANSWERED, /* exchange_answer() or exchange_fail() was called */
+    WEIR_HELD,     /* exchange_hold() was called; exchange_resume() or exchange_fail() follows */
+} weir_verdict_t;
+
+typedef enum weir_link_event {
+    WEIR_LINK_EVENT_UP,   /* opened: IDLE */
+    WEIR_LINK_EVENT_FREE, /* its exchange, or its last one, or its session has ended: IDLE again */
+    WEIR_LINK_EVENT_DOWN, /* gone: take it out of your lists now */
+} weir_link_event_t;
+
+#define WEIR_OWNS_LINKS 0x1u /* chooses and opens links; a chain has exactly one such module, and it is the last one */
+
+/* Writes members of a JSON object, for /status. */
+typedef struct weir_status {
+    void (*number)(struct weir_status *s, const char *name, double value);
+    void (*text)(struct weir_status *s, const char *name, const char *value);
+} weir_status_t;
+
+typedef struct weir_exchange_module {
+    uint32_t flags;
+    size_t state_size; /* per exchange, zeroed, from its arena; handed to request, reply and end */
+    void *(*create)(const weir_host_t *host, weir_upstream_t *upstream, const void *options, weir_error_t *err);
+    void (*destroy)(void *self);
+    weir_verdict_t (*request)(void *self, weir_exchange_t *ex, void *state);
+    /* Messages of the reply, NULL when the module does not look at them. */
+    void (*reply)(void *self, weir_exchange_t *ex, void *state, const weir_message_t *message);
+    void (*end)(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome);
+    void (*link)(void *self, weir_link_t *link, weir_link_event_t event, const char *why); /* WEIR_OWNS_LINKS */
+    void (*status)(void *self, weir_status_t *status);
+} weir_exchange_module_t;
+
+/* Reserved kinds; their tables come with the modules that need them. */
+typedef struct weir_link_module weir_link_module_t;
+typedef struct weir_balancer weir_balancer_t;
+typedef struct weir_codec weir_codec_t;
+
+typedef struct weir_module {
+    uint32_t magic;
+    uint16_t abi_major, abi_minor; /* that the module was built with */
+    uint32_t size;                 /* sizeof(weir_module_t) of the module */
+    uint16_t needs_minor;          /* the oldest host minor whose functions suffice */
+    uint16_t reserved;
+    const char *name; /* as the configuration names it */
+    const char *doc;  /* one line */
+    const weir_option_t *options; /* of the exchange, link, balancer or codec kind, in a chain */
+    size_t options_size;
+    const weir_transport_t *transport;
+    const weir_exchange_module_t *exchange;
+    const weir_link_module_t *link;
+    const weir_balancer_t *balancer;
+    const weir_codec_t *codec;
+} weir_module_t;
+
+/* Every module says this once: WEIR_MODULE = { WEIR_MODULE_HEADER, .name = "…", … }; */
+#define WEIR_MODULE __attribute__((visibility("default"))) extern const weir_module_t weir_module; \
+    __attribute__((visibility("default"))) const weir_module_t weir_module
+#define WEIR_MODULE_HEADER                                                                                             \
+    .magic = WEIR_MODULE_MAGIC, .abi_major = WEIR_ABI_MAJOR, .abi_minor = WEIR_ABI_MINOR,                              \
+    .size = sizeof(weir_module_t), .needs_minor = WEIR_ABI_MINOR
+
+#endif
