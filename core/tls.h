@@ -1,0 +1,45 @@
+/* tls.h: TLS by OpenSSL: contexts of listeners and of targets. A stream asks for an SSL of one of them and drives it.
+ *
+ * Contexts read files (certificates, keys, authorities) when they are made: make them before privileges are dropped.
+ */
+#ifndef TLS_H
+#define TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <weir/error.h>
+
+#define TLS_TICKET_SECRET 80 /* bytes */
+
+struct tls; /* what a process shares: the contexts of targets with the same authorities; hung into proc->tls */
+struct tls_server;
+struct tls_client;
+
+struct tls *tls_new(weir_error_t *err);
+void tls_free(struct tls *tls);
+
+/* The TLS of a listener. Certificates are chosen by the name that the client asks for (their subject alternative names); the
+ * first is given to everybody else. `ticket_secret` makes sessions resume in every process that has the same one; NULL: a
+ * session never resumes. Errors name the file and the reason. */
+struct tls_certificate {
+    const char *certificate; /* PEM file: the certificate, then the chain */
+    const char *key;         /* PEM file; NULL: in `certificate` too */
+};
+struct tls_server *tls_server_new(const struct tls_certificate *certificates, size_t n, int min_version /* TLS1_2_VERSION */,
+                                  const unsigned char ticket_secret[TLS_TICKET_SECRET], weir_error_t *err);
+void tls_server_free(struct tls_server *server);
+
+/* The TLS of a target; see target.h for ca, pin and verify. `host` is what is asked for (SNI) and verified. */
+struct tls_client *tls_client_new(const char *host, const char *ca, const char *pin, bool verify, weir_error_t *err);
+void tls_client_free(struct tls_client *client);
+
+/* An SSL on a connected fd, for stream.c. The caller frees it. NULL when there is no memory. */
+SSL *tls_accept(struct tls_server *server, int fd);
+SSL *tls_connect(struct tls_client *client, int fd);
+
+/* Why the last operation on `ssl` failed, for people: "certificate has expired", "wrong version number (is it plain HTTP?)". */
+void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n);
+
+#endif
