@@ -151,8 +151,7 @@ struct weir_server {
 
 struct weir_upstream {
     const char *name;
-    weir_server_t *servers;
-    uint32_t nservers;
+    uint32_t nservers; /* see upstream_server() */
     void *options; /* read by the transport's upstream option table */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;

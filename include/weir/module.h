@@ -132,8 +132,9 @@ typedef struct weir_host {
     /* Answer instead of the server: one JSON-RPC message that carries the request's id. Copied. */
     void (*exchange_answer)(weir_exchange_t *ex, uint16_t status, weir_slice_t message);
 
-    /* For the module that owns the links. link_open starts one and tells `link` of it later. exchange_lease binds an exchange
+    /* For the module that owns the links. upstream_server: 0 … nservers-1. link_open starts one and tells `link` of it later. exchange_lease binds an exchange
      * to a link that is IDLE, or BUSY and shared. link_close ends one (its exchanges fail with `reason`). */
+    weir_server_t *(*upstream_server)(weir_upstream_t *upstream, uint32_t index);
     weir_link_t *(*link_open)(weir_server_t *server, weir_error_t *err);
     void (*link_close)(weir_link_t *link, weir_reason_t reason, const char *why);
     int (*exchange_lease)(weir_exchange_t *ex, weir_link_t *link);
@@ -244,6 +245,7 @@ typedef struct weir_exchange_module {
     uint32_t flags;
     size_t state_size; /* per exchange, zeroed, from its arena; handed to request, reply and end */
     void *(*create)(const weir_host_t *host, weir_upstream_t *upstream, const void *options, weir_error_t *err);
+    void (*start)(void *self); /* the process serves now: links may be opened; NULL: nothing to do */
     void (*destroy)(void *self);
     weir_verdict_t (*request)(void *self, weir_exchange_t *ex, void *state);
     /* Messages of the reply, NULL when the module does not look at them. */
