@@ -40,6 +40,7 @@ export function start(command, args, options = {}) {
         });
     });
     task.ended.catch(() => {});
+    task.exited = new Promise(resolve => child.on('exit', resolve)); // what it left behind may still hold its output open
     task.seen = pattern =>
         new Promise((resolve, reject) => {
             const look = () => {

@@ -17,17 +17,19 @@ const REPORTS = /ERROR: (Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|
 /* Ends weir by `signal` and fails when it did not end well, or left anything behind. */
 async function endWell(task, mark, signal) {
     const children = descendants(task.pid);
-    const { code, signal: killer } = await task.stop(signal);
-    const said = () => `\n${task.stderr}`;
-    assert.doesNotMatch(task.stderr, REPORTS, 'a sanitizer reported');
-    assert.equal(killer, null, `weir was killed by ${killer}${said()}`);
-    assert.equal(code, 0, `weir ended with status ${code}${said()}`);
+    task.child.kill(signal);
+    await task.exited;
     const left = () => [...children.filter(isAlive), ...marked(MARK, mark)];
+    const said = () => `\n${task.stderr}`;
     await until(
         () => left().length === 0,
         () => `no process outlives weir; these do: ${JSON.stringify(left())}${said()}`,
         10_000
     );
+    const { code, signal: killer } = await task.ended;
+    assert.doesNotMatch(task.stderr, REPORTS, 'a sanitizer reported');
+    assert.equal(killer, null, `weir was killed by ${killer}${said()}`);
+    assert.equal(code, 0, `weir ended with status ${code}${said()}`);
 }
 
 /* Runs `weir ARGUMENTS` in the foreground until `ready:` is on its stderr. */
