@@ -13,33 +13,37 @@
 
 #define TLS_TICKET_SECRET 80 /* bytes */
 
-struct tls; /* what a process shares: the contexts of targets with the same authorities; hung into proc->tls */
+struct tls; /* what the targets of a process share: a context per set of authorities; in proc->tls, made on first use */
 struct tls_server;
 struct tls_client;
 
-struct tls *tls_new(weir_error_t *err);
 void tls_free(struct tls *tls);
 
-/* The TLS of a listener. Certificates are chosen by the name that the client asks for (their subject alternative names); the
- * first is given to everybody else. `ticket_secret` makes sessions resume in every process that has the same one; NULL: a
- * session never resumes. Errors name the file and the reason. */
 struct tls_certificate {
     const char *certificate; /* PEM file: the certificate, then the chain */
     const char *key;         /* PEM file; NULL: in `certificate` too */
 };
-struct tls_server *tls_server_new(const struct tls_certificate *certificates, size_t n, int min_version /* TLS1_2_VERSION */,
-                                  const unsigned char ticket_secret[TLS_TICKET_SECRET], weir_error_t *err);
+
+/* The TLS of a listener. Certificates are chosen by the name that the client asks for (their subject alternative names); the
+ * first is given to everybody else. `min_version` is TLS1_2_VERSION or TLS1_3_VERSION. `ticket_secret` makes sessions resume
+ * in every process that has the same one; NULL: sessions never resume. Errors name the file and the reason. */
+struct tls_server *tls_server_new(const struct tls_certificate *certificates, size_t n, int min_version,
+                                  const unsigned char *ticket_secret, weir_error_t *err);
 void tls_server_free(struct tls_server *server);
 
 /* The TLS of a target; see target.h for ca, pin and verify. `host` is what is asked for (SNI) and verified. */
 struct tls_client *tls_client_new(const char *host, const char *ca, const char *pin, bool verify, weir_error_t *err);
 void tls_client_free(struct tls_client *client);
 
-/* An SSL on a connected fd, for stream.c. The caller frees it. NULL when there is no memory. */
+/* An SSL on a connected fd, for streams, to be ended by tls_end(). NULL when there is no memory. */
 SSL *tls_accept(struct tls_server *server, int fd);
 SSL *tls_connect(struct tls_client *client, int fd);
+void tls_end(SSL *ssl); /* NULL is fine; says nothing to the peer */
 
-/* Why the last operation on `ssl` failed, for people: "certificate has expired", "wrong version number (is it plain HTTP?)". */
+/* After the handshake of tls_connect(): does the key fit the pin? */
+int tls_check_pin(SSL *ssl, weir_error_t *err);
+
+/* Why the last operation on `ssl` failed, for people, from OpenSSL's error queue (which is emptied). */
 void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n);
 
 #endif
