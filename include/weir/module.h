@@ -147,7 +147,9 @@ typedef struct weir_host {
     void (*link_down)(weir_link_t *link, weir_reason_t reason, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
     void (*link_free_again)(weir_link_t *link);
-    /* A reply as bytes: head, then body in pieces, then the end. WEIR_EFULL: stop reading until `resume`. */
+    /* A reply as bytes: head, then body in pieces, then the end. WEIR_EFULL: stop reading until `resume`. An accept side may
+     * hold a head back for the bytes that follow it; a connect side that has none in this turn says so with reply_bytes() of
+     * no chunks, and the head goes out alone. */
     int (*reply_head)(weir_exchange_t *ex, const weir_head_t *head);
     int (*reply_bytes)(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
     void (*reply_end)(weir_exchange_t *ex);
@@ -163,6 +165,9 @@ typedef struct weir_host {
 
     /* Of a listener: whether all its addresses are loopback or Unix ones. */
     bool (*listener_is_loopback)(const weir_listener_t *listener);
+
+    /* Fire at the end of this turn of the loop: for what must not happen inside the callback that asks for it. */
+    void (*timer_at_turn_end)(weir_timer_t *timer);
 } weir_host_t;
 
 /* The head of a reply to the client. */
