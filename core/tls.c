@@ -455,7 +455,8 @@ void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n)
     long verified = SSL_get_verify_result(ssl);
     unsigned long code = ERR_peek_last_error();
     int system_error = errno;
-    if (verified != X509_V_OK && SSL_get_app_data(ssl) != NULL && !SSL_is_init_finished(ssl))
+    const struct tls_client *client = SSL_get_app_data(ssl);
+    if (client != NULL && client->verify && verified != X509_V_OK)
         snprintf(text, n, "TLS: the certificate is not trusted: %s (see `ca`, `pin` and `verify`)",
                  X509_verify_cert_error_string(verified));
     else if (code != 0)
