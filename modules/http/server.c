@@ -1,0 +1,160 @@
+/* server.c: a server of an http upstream: its options, its URL, its address. */
+#include "server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The largest head that a client may send, and what weir adds to it. */
+#define OUT_SIZE (96 * 1024)
+
+#define UP(member) offsetof(upstream_options_t, member)
+#define SRV(member) offsetof(server_options_t, member)
+
+static const char *const forwarded_names[] = {"off", "x_forwarded", "forwarded", "both", NULL};
+
+const weir_option_t upstream_option_table[] = {
+    {.name = "send_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = UP(send_timeout_ms),
+     .fallback = "60s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "how long a server may take no byte of a request"},
+    {.name = "idle_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = UP(idle_timeout_ms),
+     .fallback = "60s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "how long a connection to a server is kept between two requests"},
+    {.name = "max_head",
+     .type = WEIR_TYPE_SIZE,
+     .offset = UP(max_head),
+     .fallback = "16KiB",
+     .min = 1024,
+     .max = 65536,
+     .doc = "largest head of a reply"},
+    {.name = "preserve_host",
+     .type = WEIR_TYPE_BOOL,
+     .offset = UP(preserve_host),
+     .fallback = "false",
+     .doc = "send the client's Host instead of that of the url"},
+    {.name = "forwarded",
+     .type = WEIR_TYPE_ENUM,
+     .offset = UP(forwarded),
+     .fallback = "x_forwarded",
+     .names = forwarded_names,
+     .doc = "tell the server who asks: X-Forwarded-For, -Host and -Proto, Forwarded, or both"},
+    {.name = NULL},
+};
+
+const weir_option_t server_option_table[] = {
+    {.name = "url",
+     .type = WEIR_TYPE_STRING,
+     .offset = SRV(url),
+     .is_required = true,
+     .doc = "http:// or https://, host, port, path; http://unix:/path/of/socket:/path for a Unix socket"},
+    {.name = "ca",
+     .type = WEIR_TYPE_PATH,
+     .offset = SRV(ca),
+     .doc = "certificates that the server's is checked against; the system's when absent"},
+    {.name = "pin", .type = WEIR_TYPE_STRING, .offset = SRV(pin), .doc = "SHA-256 of the server's public key"},
+    {.name = "verify",
+     .type = WEIR_TYPE_BOOL,
+     .offset = SRV(verify),
+     .fallback = "true",
+     .doc = "check the server's certificate and its name"},
+    {.name = "connect_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = SRV(connect_timeout_ms),
+     .fallback = "5s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "time for a connection to be there, TLS included"},
+    {.name = NULL},
+};
+
+static char *copy_slice(weir_slice_t s)
+{
+    char *copy = malloc(s.n + 1);
+    if (copy == NULL)
+        return NULL;
+    if (s.n > 0)
+        memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
+    return copy;
+}
+
+static bool is_unix(const url_t *url)
+{
+    return weir_slice_starts(url->host, WEIR_LIT("unix:"));
+}
+
+static char *name_of(const url_t *url)
+{
+    weir_slice_t host = is_unix(url) ? url->host : authority_host(url->authority);
+    char *name = malloc(host.n + sizeof(":65535"));
+    if (name == NULL)
+        return NULL;
+    memcpy(name, host.p, host.n);
+    name[host.n] = '\0';
+    if (!is_unix(url))
+        (void)snprintf(name + host.n, sizeof(":65535"), ":%u", (unsigned)url->port);
+    return name;
+}
+
+static void target_free(target_t *target)
+{
+    if (target == NULL)
+        return;
+    free(target->name);
+    free(target->out.p);
+    free(target);
+}
+
+static target_t *target_new(const weir_host_t *host, const weir_server_t *server, const url_t *url)
+{
+    target_t *target = calloc(1, sizeof(*target));
+    if (target == NULL)
+        return NULL;
+    target->host = host;
+    target->options = server->upstream->options;
+    target->idle_timeouts = host->timeouts(target->options->idle_timeout_ms);
+    target->url = *url;
+    target->name = name_of(url);
+    target->out = (head_out_t){.p = malloc(OUT_SIZE), .size = OUT_SIZE};
+    if (target->idle_timeouts != NULL && target->name != NULL && target->out.p != NULL)
+        return target;
+    target_free(target);
+    return NULL;
+}
+
+int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
+{
+    const server_options_t *options = server->options;
+    url_t url;
+    if (url_parse(options->url, &url, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    target_t *target = target_new(host, server, &url);
+    char *address = copy_slice(url.host);
+    int result = WEIR_EFAIL;
+    if (target == NULL || address == NULL)
+        (void)weir_error(err, "url: no memory for a server");
+    else
+        result = host->server_address(server, address, url.port, url.is_tls, options->ca, options->pin, options->verify,
+                                      options->connect_timeout_ms, err);
+    free(address);
+    if (result != WEIR_OK) {
+        target_free(target);
+        return WEIR_EFAIL;
+    }
+    server->name = target->name;
+    server->carrier = target;
+    return WEIR_OK;
+}
+
+void server_close(weir_server_t *server)
+{
+    target_free(server->carrier);
+    server->carrier = NULL;
+}

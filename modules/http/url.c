@@ -1,0 +1,148 @@
+/* url.c: see url.h. */
+#include "url.h"
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static weir_slice_t skip(weir_slice_t s, size_t n)
+{
+    return weir_slice(s.p + n, s.n - n);
+}
+
+weir_slice_t authority_host(weir_slice_t authority)
+{
+    if (authority.n > 0 && authority.p[0] == '[') {
+        const char *end = memchr(authority.p, ']', authority.n);
+        return end == NULL ? authority : weir_slice(authority.p, (size_t)(end - authority.p) + 1);
+    }
+    const char *colon = memchr(authority.p == NULL ? "" : authority.p, ':', authority.n);
+    return colon == NULL ? authority : weir_slice(authority.p, (size_t)(colon - authority.p));
+}
+
+/* Dotted digits only, so that 127.evil.example is no loopback. */
+static bool is_loopback_number(weir_slice_t host)
+{
+    if (!weir_slice_starts(host, WEIR_LIT("127.")))
+        return false;
+    for (size_t i = 0; i < host.n; i++)
+        if (!is_digit(host.p[i]) && host.p[i] != '.')
+            return false;
+    return true;
+}
+
+bool host_is_loopback(weir_slice_t host)
+{
+    static const char below[] = ".localhost";
+    size_t n = sizeof(below) - 1;
+    if (weir_slice_ieq(host, WEIR_LIT("localhost")) || weir_slice_eq(host, WEIR_LIT("[::1]")))
+        return true;
+    if (host.n > n && weir_slice_ieq(skip(host, host.n - n), WEIR_LIT(".localhost")))
+        return true;
+    return is_loopback_number(host);
+}
+
+weir_slice_t origin_authority(weir_slice_t origin)
+{
+    for (size_t i = 0; i + 3 <= origin.n; i++)
+        if (memcmp(origin.p + i, "://", 3) == 0)
+            return skip(origin, i + 3);
+    return weir_slice(NULL, 0);
+}
+
+static int parse_port(weir_slice_t text, uint16_t *port)
+{
+    uint32_t value = 0;
+    if (text.n == 0 || text.n > 5)
+        return WEIR_EFAIL;
+    for (size_t i = 0; i < text.n; i++) {
+        if (!is_digit(text.p[i]))
+            return WEIR_EFAIL;
+        value = value * 10 + (uint32_t)(text.p[i] - '0');
+    }
+    if (value == 0 || value > UINT16_MAX)
+        return WEIR_EFAIL;
+    *port = (uint16_t)value;
+    return WEIR_OK;
+}
+
+static int parse_authority(weir_slice_t authority, url_t *url)
+{
+    weir_slice_t host = authority_host(authority);
+    if (host.n == 0 || memchr(authority.p, '@', authority.n) != NULL)
+        return WEIR_EFAIL;
+    weir_slice_t rest = skip(authority, host.n);
+    if (rest.n > 0 && (rest.p[0] != ':' || parse_port(skip(rest, 1), &url->port) != WEIR_OK))
+        return WEIR_EFAIL;
+    if (host.p[0] == '[') {
+        if (host.n < 4 || host.p[host.n - 1] != ']')
+            return WEIR_EFAIL;
+        host = weir_slice(host.p + 1, host.n - 2);
+    }
+    url->host = host;
+    url->authority = authority;
+    return WEIR_OK;
+}
+
+/* http://unix:/run/server.sock:/mcp */
+static int parse_unix(weir_slice_t rest, url_t *url)
+{
+    size_t prefix = sizeof("unix:") - 1;
+    const char *colon = memchr(rest.p + prefix, ':', rest.n - prefix);
+    size_t n = colon == NULL ? rest.n : (size_t)(colon - rest.p);
+    if (n < prefix + 2 || rest.p[prefix] != '/')
+        return WEIR_EFAIL;
+    url->host = weir_slice(rest.p, n);
+    url->authority = WEIR_LIT("localhost");
+    url->target = skip(rest, colon == NULL ? n : n + 1);
+    return WEIR_OK;
+}
+
+static int parse_inet(weir_slice_t rest, url_t *url)
+{
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+        n++;
+    url->target = skip(rest, n);
+    return parse_authority(weir_slice(rest.p, n), url);
+}
+
+/* Everything goes into a request line as it stands, so it must be able to. */
+static bool is_sendable(weir_slice_t text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] <= ' ' || (unsigned char)text.p[i] >= 0x7f || text.p[i] == '#')
+            return false;
+    return true;
+}
+
+static weir_slice_t after_scheme(weir_slice_t text, url_t *url)
+{
+    if (text.n > 8 && weir_slice_ieq(weir_slice(text.p, 8), WEIR_LIT("https://"))) {
+        *url = (url_t){.is_tls = true, .port = 443};
+        return skip(text, 8);
+    }
+    *url = (url_t){.port = 80};
+    if (text.n > 7 && weir_slice_ieq(weir_slice(text.p, 7), WEIR_LIT("http://")))
+        return skip(text, 7);
+    return weir_slice(NULL, 0);
+}
+
+int url_parse(const char *text, url_t *url, weir_error_t *err)
+{
+    weir_slice_t rest = after_scheme(weir_slice_str(text), url);
+    if (rest.n == 0)
+        return weir_error(err, "url: \"%s\" does not begin with http:// or https:// and a host", text);
+    if (!is_sendable(rest))
+        return weir_error(err, "url: \"%s\" has a space, a '#' or a character outside of ASCII; encode it with %%",
+                          text);
+    bool is_unix = weir_slice_starts(rest, WEIR_LIT("unix:"));
+    if ((is_unix ? parse_unix(rest, url) : parse_inet(rest, url)) != WEIR_OK)
+        return weir_error(err, "url: \"%s\" is not of the form http://host:port/path", text);
+    if (url->target.n == 0)
+        url->target = WEIR_LIT("/");
+    if (url->target.p[0] != '/')
+        return weir_error(err, "url: \"%s\" has a query but no path", text);
+    return WEIR_OK;
+}
