@@ -53,7 +53,7 @@ void job_ask(job_t *job, const char *method, json_t *params)
 void jobs_each(void (*visit)(job_t *job, void *arg), void *arg)
 {
     WEIR_LIST_EACH(&jobs, it)
-    visit(job_of(it), arg);
+        visit(job_of(it), arg);
 }
 
 /* No answer follows; a question that is still open is taken back. */
@@ -68,17 +68,16 @@ static void cancel(job_t *job)
 void jobs_cancel(const json_t *id)
 {
     WEIR_LIST_EACH(&jobs, it)
-    if (json_equal(job_of(it)->request.id, id)) {
-        cancel(job_of(it));
-        return;
-    }
+        if (json_equal(job_of(it)->request.id, id)) {
+            cancel(job_of(it));
+            return;
+        }
 }
 
 void jobs_answer(json_t *message)
 {
     const char *id = json_string_value(json_object_get(message, "id"));
-    WEIR_LIST_EACH(&jobs, it)
-    {
+    WEIR_LIST_EACH(&jobs, it) {
         job_t *job = job_of(it);
         if (id && job->question[0] && strcmp(job->question, id) == 0) {
             job->question[0] = '\0';
@@ -92,8 +91,8 @@ int jobs_timeout(void)
 {
     int64_t next = -1;
     WEIR_LIST_EACH(&jobs, it)
-    if (job_of(it)->due_ms && (next < 0 || job_of(it)->due_ms < next))
-        next = job_of(it)->due_ms;
+        if (job_of(it)->due_ms && (next < 0 || job_of(it)->due_ms < next))
+            next = job_of(it)->due_ms;
     if (next < 0)
         return -1;
     int64_t left = next - now_ms();
@@ -103,8 +102,7 @@ int jobs_timeout(void)
 void jobs_tick(void)
 {
     int64_t now = now_ms();
-    WEIR_LIST_EACH(&jobs, it)
-    {
+    WEIR_LIST_EACH(&jobs, it) {
         job_t *job = job_of(it);
         if (job->due_ms && job->due_ms <= now) {
             job->due_ms = 0;
