@@ -61,6 +61,7 @@ static void client_forget(client_t *c)
     reply_forget(c);
     client_drop_buffer(c);
     weir_list_remove(&c->node);
+    c->edge->nclients--;
     if (c->ex != NULL) {
         weir_exchange_t *ex = c->ex;
         c->ex = NULL;
@@ -501,6 +502,7 @@ void client_open(edge_t *edge, weir_stream_t *stream)
     c->timer = (weir_timer_t){.fire = on_timer, .arg = c};
     weir_list_init(&c->timer.node);
     weir_list_append(&edge->clients, &c->node);
+    edge->nclients++;
     edge->host->stream_own(stream, &events, c);
     edge->host->stream_limit(stream, edge->options->buffer_limit, edge->options->send_timeout_ms);
     client_move(c, CLIENT_IDLE);

@@ -126,6 +126,11 @@ void edge_open(void *self, weir_stream_t *stream)
     client_open(self, stream);
 }
 
+size_t edge_clients(void *self)
+{
+    return ((edge_t *)self)->nclients;
+}
+
 /* Idle clients are not closed: one may be sending its next request at this very moment. It is answered, and told to close. */
 void edge_drain(void *self, bool now)
 {

@@ -23,6 +23,7 @@ typedef struct edge {
     weir_listener_t *listener;
     const edge_options_t *options;
     weir_list_t clients;
+    size_t nclients;
     weir_timeouts_t *header_timeouts, *body_timeouts, *idle_timeouts;
     /* A reply's head waits here until the call that brings its body, so that both leave in one write; `out_of` is its client.
      * One place serves all: a head waits only within a turn of the loop, and whoever needs the place first sends it on. */
@@ -106,5 +107,6 @@ void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void
 void edge_destroy(void *self);
 void edge_open(void *self, weir_stream_t *stream);
 void edge_drain(void *self, bool now);
+size_t edge_clients(void *self);
 
 #endif

@@ -21,6 +21,7 @@ static const weir_accept_t accept_side = {
     .destroy = edge_destroy,
     .open = edge_open,
     .drain = edge_drain,
+    .clients = edge_clients,
     .reply_head = edge_reply_head,
     .reply_bytes = edge_reply_bytes,
     .reply_message = edge_reply_message,

@@ -6,7 +6,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static weir_slice_t skip(weir_slice_t s, size_t n)
+static weir_slice_t after(weir_slice_t s, size_t n)
 {
     return weir_slice(s.p + n, s.n - n);
 }
@@ -38,7 +38,7 @@ bool host_is_loopback(weir_slice_t host)
     size_t n = sizeof(below) - 1;
     if (weir_slice_ieq(host, WEIR_LIT("localhost")) || weir_slice_eq(host, WEIR_LIT("[::1]")))
         return true;
-    if (host.n > n && weir_slice_ieq(skip(host, host.n - n), WEIR_LIT(".localhost")))
+    if (host.n > n && weir_slice_ieq(after(host, host.n - n), WEIR_LIT(".localhost")))
         return true;
     return is_loopback_number(host);
 }
@@ -47,7 +47,7 @@ weir_slice_t origin_authority(weir_slice_t origin)
 {
     for (size_t i = 0; i + 3 <= origin.n; i++)
         if (memcmp(origin.p + i, "://", 3) == 0)
-            return skip(origin, i + 3);
+            return after(origin, i + 3);
     return weir_slice(NULL, 0);
 }
 
@@ -72,8 +72,8 @@ static int parse_authority(weir_slice_t authority, url_t *url)
     weir_slice_t host = authority_host(authority);
     if (host.n == 0 || memchr(authority.p, '@', authority.n) != NULL)
         return WEIR_EFAIL;
-    weir_slice_t rest = skip(authority, host.n);
-    if (rest.n > 0 && (rest.p[0] != ':' || parse_port(skip(rest, 1), &url->port) != WEIR_OK))
+    weir_slice_t rest = after(authority, host.n);
+    if (rest.n > 0 && (rest.p[0] != ':' || parse_port(after(rest, 1), &url->port) != WEIR_OK))
         return WEIR_EFAIL;
     if (host.p[0] == '[') {
         if (host.n < 4 || host.p[host.n - 1] != ']')
@@ -95,7 +95,7 @@ static int parse_unix(weir_slice_t rest, url_t *url)
         return WEIR_EFAIL;
     url->host = weir_slice(rest.p, n);
     url->authority = WEIR_LIT("localhost");
-    url->target = skip(rest, colon == NULL ? n : n + 1);
+    url->target = after(rest, colon == NULL ? n : n + 1);
     return WEIR_OK;
 }
 
@@ -104,7 +104,7 @@ static int parse_inet(weir_slice_t rest, url_t *url)
     size_t n = 0;
     while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
         n++;
-    url->target = skip(rest, n);
+    url->target = after(rest, n);
     return parse_authority(weir_slice(rest.p, n), url);
 }
 
@@ -121,11 +121,11 @@ static weir_slice_t after_scheme(weir_slice_t text, url_t *url)
 {
     if (text.n > 8 && weir_slice_ieq(weir_slice(text.p, 8), WEIR_LIT("https://"))) {
         *url = (url_t){.is_tls = true, .port = 443};
-        return skip(text, 8);
+        return after(text, 8);
     }
     *url = (url_t){.port = 80};
     if (text.n > 7 && weir_slice_ieq(weir_slice(text.p, 7), WEIR_LIT("http://")))
-        return skip(text, 7);
+        return after(text, 7);
     return weir_slice(NULL, 0);
 }
 
