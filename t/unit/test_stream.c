@@ -1,0 +1,866 @@
+/* test_stream.c: streams over real sockets and pipes, with real TLS. */
+#include "loop.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "certificates.h"
+#include "stream.h"
+#include "stream_inside.h"
+#include "target.h"
+
+/* ---- one end of a stream, and what it has heard */
+
+struct end {
+    weir_stream_t *stream;
+    char *bytes;
+    size_t n, read_size;
+    int connected, ended, failed, drained, broken, readable;
+    bool closes_when_readable, closes_when_drained, keeps_quiet;
+    char why[512];
+};
+
+static void close_end(struct end *end)
+{
+    if (end->stream != NULL)
+        stream_close(end->stream);
+    end->stream = NULL;
+}
+
+static void on_connected(void *owner)
+{
+    ((struct end *)owner)->connected++;
+}
+
+static void on_readable(void *owner)
+{
+    struct end *end = owner;
+    end->readable++;
+    if (end->closes_when_readable) {
+        close_end(end);
+        return;
+    }
+    if (end->keeps_quiet)
+        return;
+    end->bytes = realloc(end->bytes, end->n + 65536);
+    long n = stream_read(end->stream, end->bytes + end->n, end->read_size > 0 ? end->read_size : 65536);
+    if (n > 0)
+        end->n += (size_t)n;
+    end->ended += n == 0;
+    end->failed += n == WEIR_EFAIL;
+}
+
+static void on_drained(void *owner)
+{
+    struct end *end = owner;
+    end->drained++;
+    if (end->closes_when_drained)
+        close_end(end);
+}
+
+static void on_broken(void *owner, const char *why)
+{
+    struct end *end = owner;
+    end->broken++;
+    snprintf(end->why, sizeof(end->why), "%s", why);
+    close_end(end);
+}
+
+static const weir_stream_events_t events = {on_connected, on_readable, on_drained, on_broken};
+
+static void own(struct end *end, weir_stream_t *stream)
+{
+    assert_non_null(stream);
+    end->stream = stream;
+    stream_own(stream, &events, end);
+}
+
+static void drop(struct end *end)
+{
+    close_end(end);
+    free(end->bytes);
+    *end = (struct end){0};
+}
+
+static void make_pair(struct end *a, struct end *b)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    own(a, stream_fd(fds[0], NULL));
+    own(b, stream_fd(fds[1], NULL));
+}
+
+static int write_text(struct end *end, const char *text)
+{
+    weir_chunk_t chunk = {.bytes = weir_slice_str(text)};
+    return stream_write(end->stream, &chunk, 1);
+}
+
+/* Bytes of which each tells its place. */
+static char pattern_at(size_t i)
+{
+    return (char)(i * 31 + (i >> 10));
+}
+
+static weir_buf_t *pattern(size_t n)
+{
+    weir_buf_t *buf = buf_new(n);
+    for (size_t i = 0; i < n; i++)
+        buf->data[i] = pattern_at(i);
+    return buf;
+}
+
+static void assert_pattern(const struct end *end, size_t n)
+{
+    assert_int_equal(end->n, n);
+    for (size_t i = 0; i < n; i++)
+        if (end->bytes[i] != pattern_at(i))
+            fail_msg("byte %zu of %zu is wrong", i, n);
+}
+
+static int write_pattern(struct end *end, size_t n)
+{
+    weir_buf_t *buf = pattern(n);
+    weir_chunk_t chunk = {.bytes = weir_slice(buf->data, n), .buf = buf};
+    int result = stream_write(end->stream, &chunk, 1);
+    buf_unref(buf);
+    return result;
+}
+
+/* ---- plain streams */
+
+static void what_is_written_at_one_end_is_read_at_the_other(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    weir_chunk_t chunks[] = {{.bytes = WEIR_LIT("one ")}, {.bytes = WEIR_LIT("")}, {.bytes = WEIR_LIT("two")}};
+    assert_int_equal(stream_write(a.stream, chunks, 3), WEIR_OK);
+    assert_int_equal(stream_queued(a.stream), 0);
+    RUN_UNTIL(b.n == 7);
+    assert_memory_equal(b.bytes, "one two", 7);
+    drop(&a);
+    RUN_UNTIL(b.ended == 1);
+    drop(&b);
+}
+
+static void more_than_the_kernel_takes_is_queued_and_arrives_in_order(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_limit(a.stream, 1024 * 1024, 60000);
+    size_t n = 4 * 1024 * 1024;
+    assert_int_equal(write_pattern(&a, n), WEIR_EFULL);
+    assert_true(stream_queued(a.stream) > 0);
+    RUN_UNTIL(b.n == n);
+    assert_pattern(&b, n);
+    assert_int_equal(a.drained, 1);
+    assert_int_equal(stream_queued(a.stream), 0);
+    assert_null(a.stream->out);
+    drop(&a);
+    drop(&b);
+}
+
+static void chunks_without_a_buffer_are_copied_and_mix_with_others(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    size_t n = 1024 * 1024, written = 0;
+    weir_buf_t *buf = pattern(n);
+    /* Of every 1000 bytes, 300 come from a scratch that is overwritten at once. */
+    while (written < n) {
+        char scratch[300];
+        size_t lent = n - written < 700 ? n - written : 700;
+        size_t own_bytes = n - written - lent < 300 ? n - written - lent : 300;
+        memcpy(scratch, buf->data + written + lent, own_bytes);
+        weir_chunk_t chunks[] = {{.bytes = weir_slice(buf->data + written, lent), .buf = buf},
+                                 {.bytes = weir_slice(scratch, own_bytes)}};
+        assert_int_not_equal(stream_write(a.stream, chunks, 2), WEIR_ECLOSED);
+        memset(scratch, 0, sizeof(scratch));
+        written += lent + own_bytes;
+    }
+    buf_unref(buf);
+    RUN_UNTIL(b.n == n);
+    assert_pattern(&b, n);
+    drop(&a);
+    drop(&b);
+}
+
+static void small_copies_share_a_buffer(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    assert_int_equal(write_pattern(&a, 700000), WEIR_OK);
+    uint32_t before = bufs_in_use(proc->bufs);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(write_text(&a, "0123456789"), WEIR_OK);
+    assert_int_equal(bufs_in_use(proc->bufs) - before, 1);
+    RUN_UNTIL(b.n == 710000);
+    assert_memory_equal(b.bytes + 709980, "01234567890123456789", 20);
+    drop(&a);
+    drop(&b);
+}
+
+static void the_end_is_told_once_and_the_loop_can_sleep_then(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    assert_int_equal(shutdown(stream_fileno(a.stream), SHUT_WR), 0);
+    RUN_UNTIL(b.ended == 1);
+    for (int i = 0; i < 5; i++)
+        ev_run(proc->loop, EVRUN_NOWAIT);
+    assert_int_equal(b.readable, 1);
+    /* A half-closed peer still gets its answer. */
+    assert_int_equal(write_text(&b, "answer"), WEIR_OK);
+    RUN_UNTIL(a.n == 6);
+    drop(&a);
+    drop(&b);
+}
+
+static void a_paused_stream_is_quiet_until_it_goes_on(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_pause(b.stream, true);
+    assert_int_equal(write_text(&a, "later"), WEIR_OK);
+    for (int i = 0; i < 5; i++)
+        ev_run(proc->loop, EVRUN_NOWAIT);
+    assert_int_equal(b.readable, 0);
+    stream_pause(b.stream, false);
+    RUN_UNTIL(b.n == 5);
+    drop(&a);
+    drop(&b);
+}
+
+static void callbacks_may_close_the_stream(void **state)
+{
+    (void)state;
+    struct end a = {.closes_when_drained = true}, b = {.closes_when_readable = true}, c = {0};
+    make_pair(&a, &b);
+    assert_int_equal(write_text(&a, "x"), WEIR_OK);
+    RUN_UNTIL(b.stream == NULL);
+    drop(&a);
+    drop(&b);
+
+    a.closes_when_drained = true;
+    make_pair(&a, &c);
+    stream_limit(a.stream, 100000, 60000);
+    assert_int_equal(write_pattern(&a, 1000000), WEIR_EFULL);
+    RUN_UNTIL(a.stream == NULL);
+    assert_int_equal(a.drained, 1);
+    drop(&c);
+    drop(&a);
+}
+
+static void a_write_to_an_end_that_has_gone_is_told_once(void **state)
+{
+    (void)state;
+    struct end a = {.keeps_quiet = true}, b = {0};
+    make_pair(&a, &b);
+    drop(&b);
+    assert_int_equal(write_text(&a, "x"), WEIR_ECLOSED);
+    assert_int_equal(a.broken, 0); /* never from inside a call */
+    assert_int_equal(write_text(&a, "x"), WEIR_ECLOSED);
+    RUN_UNTIL(a.broken == 1);
+    assert_non_null(strstr(a.why, "Broken pipe"));
+    drop(&a);
+}
+
+static void what_arrived_before_a_write_failed_can_still_be_read(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    assert_int_equal(write_text(&b, "413 too large"), WEIR_OK);
+    drop(&b);
+    assert_int_equal(write_text(&a, "the rest of the body"), WEIR_ECLOSED);
+    RUN_UNTIL(a.broken == 1);
+    assert_int_equal(a.n, 13);
+    drop(&a);
+}
+
+static void a_queue_that_does_not_move_within_send_timeout_breaks_the_stream(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_pause(b.stream, true);
+    stream_limit(a.stream, 1024, 20);
+    assert_int_equal(write_pattern(&a, 1000000), WEIR_EFULL);
+    RUN_UNTIL(a.broken == 1);
+    assert_non_null(strstr(a.why, "send_timeout"));
+    drop(&a);
+    drop(&b);
+}
+
+static void finish_writes_what_is_queued_and_then_ends(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    size_t n = 2000000;
+    assert_int_equal(write_pattern(&a, n), WEIR_EFULL);
+    stream_finish(a.stream);
+    a.stream = NULL;
+    RUN_UNTIL(b.ended == 1);
+    assert_pattern(&b, n);
+    drop(&b);
+    RUN_UNTIL(bufs_in_use(proc->bufs) == 0);
+    drop(&a);
+}
+
+static void connect_loopback(struct end *a, struct end *b)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct address at;
+    int listener = address_listen("127.0.0.1:0", false, 16, NULL);
+    assert_int_equal(address_bound(listener, text, sizeof(text)), WEIR_OK);
+    assert_int_equal(address_parse(text, &at, NULL), WEIR_OK);
+    struct target *target = target_new(at.host, at.port, false, NULL, NULL, true, 1000, NULL);
+    own(a, stream_connect_target(target, &events, a, NULL));
+    target_free(target); /* the dial keeps it */
+    RUN_UNTIL(a->connected == 1);
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+    int fd = accept4(listener, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    own(b, stream_accept(fd, (struct sockaddr *)&peer, len, NULL, NULL));
+    close(listener);
+}
+
+static void a_reply_survives_bytes_that_come_after_it(void **state)
+{
+    (void)state;
+    struct end client = {.keeps_quiet = true}, server = {.keeps_quiet = true};
+    connect_loopback(&client, &server);
+    assert_int_equal(write_text(&client, "a body that nobody reads"), WEIR_OK);
+    RUN_UNTIL(server.readable > 0);
+    stream_pause(client.stream, true);
+    assert_int_equal(write_text(&server, "no"), WEIR_OK);
+    stream_finish(server.stream);
+    server.stream = NULL;
+    ev_run(proc->loop, EVRUN_NOWAIT);
+    assert_int_equal(write_text(&client, "and more of it"), WEIR_OK);
+    ev_run(proc->loop, EVRUN_NOWAIT);
+    assert_int_equal(write_text(&client, "and more of it"), WEIR_OK);
+    client.keeps_quiet = false;
+    stream_pause(client.stream, false);
+    RUN_UNTIL(client.ended == 1);
+    assert_int_equal(client.n, 2);
+    drop(&client);
+    drop(&server);
+    for (int i = 0; i < 3; i++) /* the server sees the end and goes */
+        ev_run(proc->loop, EVRUN_NOWAIT);
+}
+
+static void pipes_are_one_stream_and_finish_closes_the_childs_stdin(void **state)
+{
+    (void)state;
+    int in[2], out[2];
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    struct end parent = {0}, child = {0};
+    own(&parent, stream_pipes(out[0], in[1], NULL));
+    own(&child, stream_pipes(in[0], out[1], NULL));
+    assert_int_equal(write_pattern(&parent, 300000), WEIR_OK);
+    assert_int_equal(write_text(&child, "hello"), WEIR_OK);
+    RUN_UNTIL(child.n == 300000 && parent.n == 5);
+    stream_finish(parent.stream);
+    parent.stream = NULL;
+    RUN_UNTIL(child.ended == 1);
+    assert_int_equal(write_text(&child, "bye"), WEIR_OK); /* no SIGPIPE while it cleans up */
+    drop(&child);
+    drop(&parent);
+    for (int i = 0; i < 3; i++)
+        ev_run(proc->loop, EVRUN_NOWAIT);
+}
+
+/* ---- connecting */
+
+static void both_ends_know_each_others_address(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    connect_loopback(&a, &b);
+    assert_true(weir_slice_eq(stream_peer(a.stream), WEIR_LIT("127.0.0.1")));
+    assert_true(weir_slice_eq(stream_peer(b.stream), WEIR_LIT("127.0.0.1")));
+    assert_false(stream_is_tls(a.stream));
+    drop(&a);
+    drop(&b);
+}
+
+/* A port that nobody listens on. */
+static uint16_t closed_port(void)
+{
+    char text[ADDRESS_TEXT_MAX];
+    struct address at;
+    int fd = address_listen("127.0.0.1:0", false, 1, NULL);
+    assert_int_equal(address_bound(fd, text, sizeof(text)), WEIR_OK);
+    assert_int_equal(address_parse(text, &at, NULL), WEIR_OK);
+    close(fd);
+    return at.port;
+}
+
+static void dial(struct end *end, const char *host, uint16_t port, uint64_t timeout_ms)
+{
+    weir_error_t err = {""};
+    struct target *target = target_new(host, port, false, NULL, NULL, true, timeout_ms, &err);
+    if (target == NULL)
+        fail_msg("%s", err.text);
+    end->stream = stream_connect_target(target, &events, end, &err);
+    assert_non_null(end->stream);
+    target_free(target);
+}
+
+static void a_refused_connection_names_the_server(void **state)
+{
+    (void)state;
+    struct end a = {0};
+    dial(&a, "127.0.0.1", closed_port(), 1000);
+    assert_int_equal(a.broken, 0);
+    RUN_UNTIL(a.broken == 1);
+    assert_non_null(strstr(a.why, "cannot connect to 127.0.0.1:"));
+    assert_non_null(strstr(a.why, "Connection refused"));
+    drop(&a);
+    dial(&a, "unix:/nonexistent/socket", 0, 1000);
+    assert_int_equal(a.broken, 0);
+    RUN_UNTIL(a.broken == 1);
+    assert_non_null(strstr(a.why, "unix:/nonexistent/socket: No such file"));
+    drop(&a);
+}
+
+static void a_name_is_resolved_and_the_address_that_answers_is_found(void **state)
+{
+    (void)state;
+    char text[ADDRESS_TEXT_MAX];
+    struct address at;
+    int listener = address_listen("127.0.0.1:0", false, 16, NULL); /* localhost may be ::1 first, which refuses */
+    assert_int_equal(address_bound(listener, text, sizeof(text)), WEIR_OK);
+    assert_int_equal(address_parse(text, &at, NULL), WEIR_OK);
+    struct end a = {0};
+    dial(&a, "localhost", at.port, 2000);
+    assert_int_equal(write_text(&a, "early"), WEIR_OK);
+    RUN_UNTIL(a.connected + a.broken > 0);
+    assert_string_equal(a.why, "");
+    int fd = accept(listener, NULL, NULL);
+    char bytes[8];
+    RUN_UNTIL(stream_queued(a.stream) == 0);
+    assert_int_equal(read(fd, bytes, sizeof(bytes)), 5);
+    close(fd);
+    close(listener);
+    drop(&a);
+}
+
+static void a_name_that_does_not_exist_is_named_with_a_remedy(void **state)
+{
+    (void)state;
+    struct end a = {0};
+    dial(&a, "no-such-host.invalid", 80, 300);
+    RUN_UNTIL(a.broken == 1);
+    assert_non_null(strstr(a.why, "no-such-host.invalid"));
+    assert_non_null(strstr(a.why, "check the name"));
+    drop(&a);
+}
+
+static void closing_while_connecting_and_resolving_is_safe(void **state)
+{
+    (void)state;
+    struct end a = {0};
+    dial(&a, "127.0.0.1", closed_port(), 1000);
+    drop(&a);
+    dial(&a, "localhost", closed_port(), 1000);
+    drop(&a);
+    dial(&a, "no-such-host.invalid", 80, 1000);
+    drop(&a);
+    for (int i = 0; i < 5; i++)
+        ev_run(proc->loop, EVRUN_NOWAIT);
+}
+
+/* ---- TLS */
+
+struct tls_world {
+    char folder[64];
+    char a_pem[96], a_key[96], b_pem[96], b_key[96];
+    char a_pin[48];
+    unsigned char secret[TLS_TICKET_SECRET];
+    struct tls_server *server;
+    int listener;
+    uint16_t port;
+};
+
+static struct tls_world tls;
+
+static struct tls_server *make_server(unsigned char secret_byte)
+{
+    weir_error_t err = {""};
+    memset(tls.secret, secret_byte, sizeof(tls.secret));
+    struct tls_certificate certificates[] = {{tls.a_pem, tls.a_key}, {tls.b_pem, tls.b_key}};
+    struct tls_server *server =
+        tls_server_new(certificates, 2, TLS1_2_VERSION, secret_byte != 0 ? tls.secret : NULL, &err);
+    if (server == NULL)
+        fail_msg("%s", err.text);
+    return server;
+}
+
+static int tls_begin(void **state)
+{
+    process_begin(state);
+    tls = (struct tls_world){.folder = "/tmp/weir-test-XXXXXX"};
+    assert_non_null(mkdtemp(tls.folder));
+    assert_int_equal(certificate_make(tls.folder, "a", "DNS:a.test,DNS:localhost,IP:127.0.0.1", tls.a_pin), 0);
+    assert_int_equal(certificate_make(tls.folder, "b", "DNS:*.b.test", NULL), 0);
+    snprintf(tls.a_pem, sizeof(tls.a_pem), "%s/a.pem", tls.folder);
+    snprintf(tls.a_key, sizeof(tls.a_key), "%s/a.key", tls.folder);
+    snprintf(tls.b_pem, sizeof(tls.b_pem), "%s/b.pem", tls.folder);
+    snprintf(tls.b_key, sizeof(tls.b_key), "%s/b.key", tls.folder);
+    tls.server = make_server('s');
+    char text[ADDRESS_TEXT_MAX];
+    struct address at;
+    tls.listener = address_listen("127.0.0.1:0", false, 16, NULL);
+    assert_int_equal(address_bound(tls.listener, text, sizeof(text)), WEIR_OK);
+    assert_int_equal(address_parse(text, &at, NULL), WEIR_OK);
+    tls.port = at.port;
+    return 0;
+}
+
+static int tls_finish(void **state)
+{
+    close(tls.listener);
+    tls_server_free(tls.server);
+    unlink(tls.a_pem), unlink(tls.a_key), unlink(tls.b_pem), unlink(tls.b_key);
+    rmdir(tls.folder);
+    return process_end(state);
+}
+
+static void accept_end(struct end *end, struct tls_server *server)
+{
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+    int fd = -1;
+    RUN_UNTIL((fd = accept4(tls.listener, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+    own(end, stream_accept(fd, (struct sockaddr *)&peer, len, server, NULL));
+}
+
+/* Connect `client` to the TLS listener as target says, until it stands or is broken. */
+static void tls_dial(struct end *client, struct end *server, struct target *target)
+{
+    client->stream = stream_connect_target(target, &events, client, NULL);
+    assert_non_null(client->stream);
+    accept_end(server, tls.server);
+    RUN_UNTIL(client->connected + client->broken > 0);
+}
+
+static struct target *tls_target(const char *host, const char *ca, const char *pin, bool verify)
+{
+    weir_error_t err = {""};
+    struct target *target = target_new(host, tls.port, true, ca, pin, verify, 2000, &err);
+    if (target == NULL)
+        fail_msg("%s", err.text);
+    return target;
+}
+
+static void tls_connected(struct end *client, struct end *server)
+{
+    struct target *target = tls_target("127.0.0.1", tls.a_pem, NULL, true);
+    tls_dial(client, server, target);
+    assert_string_equal(client->why, "");
+    target_free(target);
+}
+
+static void tls_carries_much_in_both_directions_at_once(void **state)
+{
+    (void)state;
+    struct end client = {0}, server = {0};
+    tls_connected(&client, &server);
+    assert_true(stream_is_tls(client.stream));
+    size_t n = 3000000;
+    write_pattern(&client, n);
+    write_pattern(&server, n);
+    RUN_UNTIL(client.n == n && server.n == n);
+    assert_pattern(&client, n);
+    assert_pattern(&server, n);
+    stream_finish(client.stream);
+    client.stream = NULL;
+    RUN_UNTIL(server.ended == 1);
+    drop(&client);
+    drop(&server);
+    ev_run(proc->loop, EVRUN_NOWAIT);
+}
+
+static void small_and_large_chunks_cross_a_full_tls_stream_in_order(void **state)
+{
+    (void)state;
+    struct end client = {0}, server = {0};
+    tls_connected(&client, &server);
+    stream_pause(server.stream, true);
+    size_t n = 6000000, written = 0;
+    weir_buf_t *buf = pattern(n);
+    for (size_t i = 0; written < n; i++) {
+        size_t sizes[] = {100, 5000, 3, 20000, 4095, 17};
+        size_t size = sizes[i % 6] < n - written ? sizes[i % 6] : n - written;
+        weir_chunk_t chunk = {.bytes = weir_slice(buf->data + written, size), .buf = i % 2 ? buf : NULL};
+        assert_int_not_equal(stream_write(client.stream, &chunk, 1), WEIR_ECLOSED);
+        written += size;
+    }
+    buf_unref(buf);
+    stream_pause(server.stream, false);
+    RUN_UNTIL(server.n == n);
+    assert_pattern(&server, n);
+    drop(&client);
+    drop(&server);
+}
+
+static void small_chunks_of_one_write_are_one_record(void **state)
+{
+    (void)state;
+    struct end client = {0}, server = {0};
+    tls_connected(&client, &server);
+    weir_chunk_t chunks[] = {{.bytes = WEIR_LIT("head")}, {.bytes = WEIR_LIT(" and ")}, {.bytes = WEIR_LIT("body")}};
+    assert_int_equal(stream_write(client.stream, chunks, 3), WEIR_OK);
+    RUN_UNTIL(server.readable > 0);
+    assert_int_equal(server.n, 13); /* one SSL_read() never crosses a record */
+    drop(&client);
+    drop(&server);
+}
+
+static void bytes_inside_openssl_are_offered_though_the_fd_is_silent(void **state)
+{
+    (void)state;
+    struct end client = {0}, server = {.read_size = 1};
+    tls_connected(&client, &server);
+    assert_int_equal(write_text(&client, "0123456789"), WEIR_OK);
+    RUN_UNTIL(server.n == 10);
+    stream_pause(server.stream, true);
+    assert_int_equal(write_text(&client, "0123456789"), WEIR_OK);
+    ev_run(proc->loop, EVRUN_NOWAIT);
+    stream_pause(server.stream, false);
+    RUN_UNTIL(server.n == 20);
+    drop(&client);
+    drop(&server);
+}
+
+static void refused(const char *host, const char *ca, const char *pin, bool verify, const char *because)
+{
+    struct end client = {0}, server = {0};
+    struct target *target = tls_target(host, ca, pin, verify);
+    tls_dial(&client, &server, target);
+    assert_int_equal(client.connected, 0);
+    if (strstr(client.why, because) == NULL)
+        fail_msg("refused with \"%s\", not because of \"%s\"", client.why, because);
+    target_free(target);
+    drop(&client);
+    drop(&server);
+}
+
+static void accepted(const char *host, const char *ca, const char *pin, bool verify)
+{
+    struct end client = {0}, server = {0};
+    struct target *target = tls_target(host, ca, pin, verify);
+    tls_dial(&client, &server, target);
+    assert_string_equal(client.why, "");
+    assert_int_equal(client.connected, 1);
+    target_free(target);
+    drop(&client);
+    drop(&server);
+}
+
+static void a_server_is_verified_by_authority_name_and_pin(void **state)
+{
+    (void)state;
+    accepted("127.0.0.1", tls.a_pem, NULL, true);
+    accepted("localhost", tls.a_pem, NULL, true);
+    accepted("127.0.0.1", NULL, NULL, false);
+    accepted("127.0.0.1", NULL, tls.a_pin, false);
+    accepted("127.0.0.1", tls.a_pem, tls.a_pin, true);
+    refused("127.0.0.1", NULL, NULL, true, "not trusted: self-signed certificate");
+    refused("127.0.0.1", tls.b_pem, NULL, true, "not trusted");
+    refused("127.0.0.1", NULL, "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", false, "not the one of `pin`");
+}
+
+static void a_certificate_for_another_name_is_refused(void **state)
+{
+    (void)state;
+    tls_server_free(tls.server);
+    struct tls_certificate certificate = {tls.b_pem, tls.b_key};
+    tls.server = tls_server_new(&certificate, 1, TLS1_3_VERSION, NULL, NULL);
+    refused("127.0.0.1", tls.b_pem, NULL, true, "IP address mismatch");
+    refused("localhost", tls.b_pem, NULL, true, "ostname mismatch");
+}
+
+static bool peer_has_name(const struct end *client, const char *name)
+{
+    return X509_check_host(SSL_get0_peer_certificate(client->stream->ssl), name, 0, 0, NULL) == 1;
+}
+
+/* The name asked for is not the one connected to, so the handshake is driven by an SSL of our own. */
+static void assert_certificate_for(const char *asked, const char *expected)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    SSL_set_fd(ssl, fds[0]);
+    SSL_set_connect_state(ssl);
+    if (asked != NULL)
+        SSL_set_tlsext_host_name(ssl, asked);
+    struct end server = {0};
+    struct sockaddr unnamed = {.sa_family = AF_UNIX};
+    own(&server, stream_accept(fds[1], &unnamed, sizeof(unnamed.sa_family), tls.server, NULL));
+    RUN_UNTIL(SSL_do_handshake(ssl) == 1);
+    assert_int_equal(X509_check_host(SSL_get0_peer_certificate(ssl), expected, 0, 0, NULL), 1);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fds[0]);
+    drop(&server);
+}
+
+static void the_name_that_is_asked_for_chooses_the_certificate(void **state)
+{
+    (void)state;
+    assert_certificate_for("a.test", "a.test");
+    assert_certificate_for("www.b.test", "www.b.test");
+    assert_certificate_for("unknown.test", "a.test");
+    assert_certificate_for(NULL, "a.test");
+}
+
+static bool is_resumed(struct target *target)
+{
+    struct end client = {0}, server = {0};
+    tls_dial(&client, &server, target);
+    assert_string_equal(client.why, "");
+    assert_true(peer_has_name(&client, "a.test"));
+    bool resumed = SSL_session_reused(client.stream->ssl) == 1;
+    /* The ticket of TLS 1.3 comes with the first bytes. */
+    assert_int_equal(write_text(&client, "x"), WEIR_OK);
+    RUN_UNTIL(server.n == 1);
+    assert_int_equal(write_text(&server, "y"), WEIR_OK);
+    RUN_UNTIL(client.n == 1);
+    drop(&client);
+    drop(&server);
+    return resumed;
+}
+
+static void sessions_resume_in_every_process_with_the_same_secret_and_in_no_other(void **state)
+{
+    (void)state;
+    struct target *target = tls_target("127.0.0.1", tls.a_pem, tls.a_pin, true);
+    assert_false(is_resumed(target));
+    assert_true(is_resumed(target));
+    tls_server_free(tls.server);
+    tls.server = make_server('s'); /* another worker */
+    assert_true(is_resumed(target));
+    tls_server_free(tls.server);
+    tls.server = make_server('t'); /* another machine */
+    assert_false(is_resumed(target));
+    assert_true(is_resumed(target));
+    tls_server_free(tls.server);
+    tls.server = make_server(0); /* resumption is off */
+    assert_false(is_resumed(target));
+    assert_false(is_resumed(target));
+    target_free(target);
+}
+
+static void plain_bytes_on_a_tls_port_break_the_stream_with_the_reason(void **state)
+{
+    (void)state;
+    struct end client = {0}, server = {0};
+    dial(&client, "127.0.0.1", tls.port, 1000);
+    accept_end(&server, tls.server);
+    RUN_UNTIL(client.connected == 1);
+    assert_int_equal(write_text(&client, "GET / HTTP/1.1\r\n\r\n"), WEIR_OK);
+    RUN_UNTIL(server.broken == 1);
+    assert_non_null(strstr(server.why, "TLS handshake failed"));
+    drop(&client);
+    drop(&server);
+}
+
+static void a_server_that_does_not_answer_the_handshake_is_given_up(void **state)
+{
+    (void)state;
+    struct end client = {0};
+    weir_error_t err = {""};
+    struct target *target = target_new("127.0.0.1", tls.port, true, NULL, NULL, false, 50, &err);
+    client.stream = stream_connect_target(target, &events, &client, &err);
+    RUN_UNTIL(client.broken == 1);
+    assert_non_null(strstr(client.why, "no answer within connect_timeout (50 ms)"));
+    target_free(target);
+    drop(&client);
+}
+
+static void server_fails(const char *certificate, const char *key, const char *expected)
+{
+    weir_error_t err = {""};
+    struct tls_certificate pair = {certificate, key};
+    assert_null(tls_server_new(&pair, 1, TLS1_2_VERSION, NULL, &err));
+    if (strstr(err.text, expected) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", err.text, expected);
+}
+
+static void files_that_do_not_fit_are_named(void **state)
+{
+    (void)state;
+    server_fails("/nonexistent.pem", tls.a_key, "certificate /nonexistent.pem: No such file");
+    server_fails(tls.a_pem, "/nonexistent.key", "key /nonexistent.key: No such file");
+    server_fails(tls.a_pem, tls.b_key, "b.key does not match the certificate");
+    server_fails(tls.a_key, tls.a_key, "no PEM block");
+    weir_error_t err = {""};
+    assert_null(target_new("h", 1, true, "/nonexistent.ca", NULL, true, 1000, &err));
+    assert_non_null(strstr(err.text, "/nonexistent.ca: No such file"));
+    assert_null(target_new("h", 1, true, NULL, "abc", true, 1000, &err));
+    assert_non_null(strstr(err.text, "pin \"abc\""));
+}
+
+static void an_idle_stream_is_small(void **state)
+{
+    (void)state;
+    assert_true(sizeof(struct weir_stream) <= 250);
+}
+
+#define PLAIN(name) cmocka_unit_test_setup_teardown(name, process_begin, process_end)
+#define TLS(name) cmocka_unit_test_setup_teardown(name, tls_begin, tls_finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLAIN(what_is_written_at_one_end_is_read_at_the_other),
+        PLAIN(more_than_the_kernel_takes_is_queued_and_arrives_in_order),
+        PLAIN(chunks_without_a_buffer_are_copied_and_mix_with_others),
+        PLAIN(small_copies_share_a_buffer),
+        PLAIN(the_end_is_told_once_and_the_loop_can_sleep_then),
+        PLAIN(a_paused_stream_is_quiet_until_it_goes_on),
+        PLAIN(callbacks_may_close_the_stream),
+        PLAIN(a_write_to_an_end_that_has_gone_is_told_once),
+        PLAIN(what_arrived_before_a_write_failed_can_still_be_read),
+        PLAIN(a_queue_that_does_not_move_within_send_timeout_breaks_the_stream),
+        PLAIN(finish_writes_what_is_queued_and_then_ends),
+        PLAIN(a_reply_survives_bytes_that_come_after_it),
+        PLAIN(pipes_are_one_stream_and_finish_closes_the_childs_stdin),
+        PLAIN(both_ends_know_each_others_address),
+        PLAIN(a_refused_connection_names_the_server),
+        PLAIN(a_name_is_resolved_and_the_address_that_answers_is_found),
+        PLAIN(a_name_that_does_not_exist_is_named_with_a_remedy),
+        PLAIN(closing_while_connecting_and_resolving_is_safe),
+        PLAIN(an_idle_stream_is_small),
+        TLS(tls_carries_much_in_both_directions_at_once),
+        TLS(small_and_large_chunks_cross_a_full_tls_stream_in_order),
+        TLS(small_chunks_of_one_write_are_one_record),
+        TLS(bytes_inside_openssl_are_offered_though_the_fd_is_silent),
+        TLS(a_server_is_verified_by_authority_name_and_pin),
+        TLS(a_certificate_for_another_name_is_refused),
+        TLS(the_name_that_is_asked_for_chooses_the_certificate),
+        TLS(sessions_resume_in_every_process_with_the_same_secret_and_in_no_other),
+        TLS(plain_bytes_on_a_tls_port_break_the_stream_with_the_reason),
+        TLS(a_server_that_does_not_answer_the_handshake_is_given_up),
+        TLS(files_that_do_not_fit_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
