@@ -56,11 +56,17 @@ typedef struct process_events {
     void (*master_gone)(void); /* the master died: end what must not outlive it, then leave. Workers are killed instead */
 } process_events_t;
 
-/* Set up `proc`: loop, log, timers, signals, the control channel, privileges, title. The error has been logged on failure. */
+/* Set up `proc`: loop, timers, buffers, signals, the control channel; the log is open already. The error has been logged on
+ * failure. ev_run(proc->loop, 0) then returns when ev_break() is called: the control channel keeps the loop alive. */
 int process_enter(const process_args_t *args, const process_events_t *events);
 
-/* Tell the master that this process serves. */
-void process_ready(void);
+/* Give up root for `user:`, when all that only root may read (keys, certificates, logs) is open. Does nothing when weir was not
+ * started by root, and in a keeper whose configuration names a user for a server. */
+int process_drop(weir_error_t *err);
+
+/* Tell the master that this process serves; drops privileges first unless that was done. On failure, which has been logged, the
+ * process must end: it may still be root. */
+__attribute__((warn_unused_result)) int process_ready(void);
 
 /* Undo process_enter(), for a clean end under a leak checker. */
 void process_leave(void);

@@ -1,0 +1,382 @@
+/* change.c: from one configuration to the next, and from none to the first.
+ *
+ *   state     event                                   next      what happens
+ *   NONE      start, SIGHUP                           TRYING    read and parsed; the trial starts
+ *   TRYING    the trial says yes                      APPLYING  sockets opened; keepers get CONFIG
+ *   TRYING    the same, at the first start            STARTING  sockets opened; keepers and workers start
+ *   APPLYING  all keepers have said APPLIED           STARTING  workers of the new generation start
+ *   STARTING  all have said READY                     NONE      in force: the old workers get DRAIN, unused sockets close
+ *   any       an error, a death, a time limit         NONE      undone: new workers stop, keepers get the old CONFIG, new
+ *                                                               sockets close. At the first start: weir ends, status 1
+ *   any       SIGHUP                                  same      remembered; begins when this one is over
+ *
+ * A failure is noted by change_fail() wherever it is seen, and acted on in change_settle() alone.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "master.h"
+#include "source.h"
+
+/* How long keepers may take to apply a configuration, and workers to become ready. */
+#define APPLY_SECONDS 30.0
+#define READY_SECONDS 60.0
+
+/* What a draining worker gets beyond drain_timeout to cut what is left. */
+#define DRAIN_GRACE_SECONDS 5.0
+
+void generation_free(generation_t *generation)
+{
+    if (generation == NULL)
+        return;
+    weir_list_remove(&generation->node);
+    config_free(generation->config);
+    free(generation->text);
+    free(generation->workers);
+    free(generation);
+}
+
+bool generation_is_empty(const generation_t *generation)
+{
+    for (size_t i = 0; i < generation->nworkers; i++)
+        if (generation->workers[i].state != SLOT_EMPTY)
+            return false;
+    return true;
+}
+
+static size_t workers_wanted(const config_t *config)
+{
+    if (config->workers > 0)
+        return (size_t)config->workers;
+    cpu_set_t cpus; /* those we may run on: a container may have fewer than the machine */
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        return (size_t)CPU_COUNT(&cpus);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (size_t)online;
+}
+
+static int generation_equip(master_t *master, generation_t *generation, weir_error_t *err)
+{
+    const master_options_t *options = master->options;
+    generation->text = options->text != NULL ? strdup(options->text) : source_read(options->file, err);
+    if (generation->text == NULL)
+        return options->text != NULL ? weir_error(err, "out of memory") : WEIR_EFAIL;
+    if (config_load(options->file, weir_slice_str(generation->text), &generation->config, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    generation->nworkers = workers_wanted(generation->config);
+    generation->workers = calloc(generation->nworkers, sizeof(*generation->workers));
+    if (generation->workers == NULL)
+        return weir_error(err, "out of memory");
+    for (size_t i = 0; i < generation->nworkers; i++) {
+        slot_init(&generation->workers[i], &master_slots, master, PROC_WORKER, (int)i);
+        generation->workers[i].generation = generation;
+    }
+    return WEIR_OK;
+}
+
+static generation_t *generation_new(master_t *master, weir_error_t *err)
+{
+    generation_t *generation = calloc(1, sizeof(*generation));
+    if (generation == NULL) {
+        weir_error(err, "out of memory");
+        return NULL;
+    }
+    weir_list_init(&generation->node);
+    generation->number = ++master->generation_last;
+    if (generation_equip(master, generation, err) != WEIR_OK) {
+        generation_free(generation);
+        return NULL;
+    }
+    weir_list_append(&master->generations, &generation->node);
+    return generation;
+}
+
+static void limit_set(master_t *master, ev_tstamp seconds)
+{
+    ev_timer_stop(master->proc.loop, &master->change_limit);
+    ev_timer_set(&master->change_limit, seconds, 0.0);
+    ev_timer_start(master->proc.loop, &master->change_limit);
+}
+
+void change_fail(master_t *master, const char *why)
+{
+    if (master->change != CHANGE_NONE && master->change_error.text[0] == '\0')
+        snprintf(master->change_error.text, sizeof(master->change_error.text), "%s", why);
+}
+
+/* --- TRYING --- */
+
+static void keepers_apply(master_t *master)
+{
+    master->change = CHANGE_APPLYING;
+    limit_set(master, APPLY_SECONDS);
+    for (size_t i = 0; i < master->nkeepers; i++)
+        if (slot_is_alive(&master->keepers[i]) && launch_config(&master->keepers[i], master->coming) == WEIR_EFAIL)
+            change_fail(master, "cannot send the configuration to a keeper");
+}
+
+static int keepers_start(master_t *master, weir_error_t *err)
+{
+    master->nkeepers = (size_t)master->coming->config->keepers;
+    master->keepers = calloc(master->nkeepers, sizeof(*master->keepers));
+    if (master->keepers == NULL)
+        return weir_error(err, "out of memory");
+    for (size_t i = 0; i < master->nkeepers; i++)
+        slot_init(&master->keepers[i], &master_slots, master, PROC_KEEPER, (int)i);
+    for (size_t i = 0; i < master->nkeepers; i++)
+        slot_start(&master->keepers[i]);
+    return WEIR_OK;
+}
+
+static void workers_start(master_t *master)
+{
+    master->change = CHANGE_STARTING;
+    limit_set(master, READY_SECONDS);
+    for (size_t i = 0; i < master->coming->nworkers; i++)
+        slot_start(&master->coming->workers[i]);
+}
+
+static int change_tried(master_t *master, weir_error_t *err)
+{
+    generation_t *coming = master->coming;
+    if (master->current == NULL && master_log(master, coming->config, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (sockets_open(&master->sockets, coming->config, coming->nworkers, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (master->current != NULL) {
+        keepers_apply(master);
+        return WEIR_OK;
+    }
+    if (keepers_start(master, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    workers_start(master);
+    return WEIR_OK;
+}
+
+static void tryout_over(master_t *master, bool is_late)
+{
+    weir_error_t err = {""};
+    ev_io_stop(master->proc.loop, &master->tryout_answer);
+    ev_timer_stop(master->proc.loop, &master->change_limit);
+    if (tryout_finish(&master->tryout, is_late, &err) != WEIR_OK || change_tried(master, &err) != WEIR_OK)
+        change_fail(master, err.text);
+}
+
+static void on_tryout_answer(struct ev_loop *loop, struct ev_io *w, int revents)
+{
+    (void)loop, (void)revents;
+    tryout_over(w->data, false);
+}
+
+static void on_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    master_t *master = w->data;
+    if (master->change == CHANGE_TRYING)
+        tryout_over(master, true);
+    else if (master->change == CHANGE_APPLYING)
+        change_fail(master, "a keeper did not apply the configuration in time");
+    else
+        change_fail(master, "the processes were not ready in time");
+}
+
+static int change_try(master_t *master, weir_error_t *err)
+{
+    master->coming = generation_new(master, err);
+    if (master->coming == NULL || tryout_start(&master->tryout, master->coming->config, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    ev_io_init(&master->tryout_answer, on_tryout_answer, master->tryout.fd, EV_READ);
+    ev_timer_init(&master->change_limit, on_limit, 0.0, 0.0);
+    master->tryout_answer.data = master->change_limit.data = master;
+    ev_io_start(master->proc.loop, &master->tryout_answer);
+    limit_set(master, TRYOUT_SECONDS);
+    return WEIR_OK;
+}
+
+void change_begin(master_t *master)
+{
+    if (master->change != CHANGE_NONE) {
+        master->is_change_due = true;
+        return;
+    }
+    weir_error_t err = {""};
+    master->is_change_due = false;
+    master->change = CHANGE_TRYING;
+    master->change_error.text[0] = '\0';
+    if (change_try(master, &err) != WEIR_OK)
+        change_fail(master, err.text);
+}
+
+/* --- APPLYING --- */
+
+void change_answered(slot_t *keeper, const control_message_t *message)
+{
+    master_t *master = keeper->master;
+    if (master->coming == NULL || message->generation != master->coming->number)
+        return; /* of a change that was given up */
+    keeper->is_answer_due = false;
+    if (message->word == CONTROL_FAILED)
+        change_fail(master, message->text);
+}
+
+static bool is_answer_due(const master_t *master)
+{
+    for (size_t i = 0; i < master->nkeepers; i++)
+        if (master->keepers[i].is_answer_due)
+            return true;
+    return false;
+}
+
+/* --- STARTING --- */
+
+static bool slots_are_ready(const slot_t *slots, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].state != SLOT_READY)
+            return false;
+    return true;
+}
+
+static bool is_all_ready(const master_t *master)
+{
+    bool is_first = master->current == NULL;
+    return slots_are_ready(master->coming->workers, master->coming->nworkers) && !is_answer_due(master) &&
+           (!is_first || slots_are_ready(master->keepers, master->nkeepers));
+}
+
+/* The new configuration's log becomes the master's own; the old one stays when that fails. */
+static void log_change(master_t *master)
+{
+    weir_error_t err;
+    if (master_log(master, master->coming->config, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "%s; the old log stays in use", err.text);
+}
+
+static void generation_drain(generation_t *generation)
+{
+    for (size_t i = 0; i < generation->nworkers; i++)
+        slot_drain(&generation->workers[i], generation->config->drain_timeout / 1000.0 + DRAIN_GRACE_SECONDS);
+}
+
+static void ready_say(const master_t *master)
+{
+    const generation_t *current = master->current;
+    if ((size_t)current->config->keepers != master->nkeepers)
+        log_write(WEIR_LOG_WARN, "keepers: %zu run, as at the start; the configured %zu come with the next one",
+                  master->nkeepers, (size_t)current->config->keepers);
+    log_write(WEIR_LOG_NOTICE, "ready: %zu workers, %zu keepers (configuration %u)", current->nworkers,
+              master->nkeepers, current->number);
+}
+
+static void ready_first(const master_t *master)
+{
+    const master_options_t *options = master->options;
+    if (options->ready_fd >= 0 && write(options->ready_fd, "+", 1) != 1)
+        log_write(WEIR_LOG_WARN, "nobody waits for the daemon to be ready");
+    if (options->on_ready != NULL)
+        options->on_ready(options->arg, sockets_first(&master->sockets));
+}
+
+static void change_commit(master_t *master)
+{
+    weir_error_t err;
+    generation_t *old = master->current;
+    master->change = CHANGE_NONE;
+    ev_timer_stop(master->proc.loop, &master->change_limit);
+    if (old != NULL)
+        log_change(master);
+    sockets_commit(&master->sockets);
+    if (master_pid_file(master, master->coming->config, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
+    master->current = master->coming;
+    master->coming = NULL;
+    master->proc.config = master->current->config;
+    master->proc.generation = master->current->number;
+    if (old != NULL)
+        generation_drain(old);
+    ready_say(master);
+    if (old == NULL)
+        ready_first(master);
+}
+
+/* --- undone --- */
+
+static void generation_give_up(generation_t *generation)
+{
+    for (size_t i = 0; i < generation->nworkers; i++)
+        slot_stop(&generation->workers[i]);
+}
+
+static void keepers_restore(master_t *master)
+{
+    for (size_t i = 0; i < master->nkeepers; i++) {
+        slot_t *keeper = &master->keepers[i];
+        if (slot_is_alive(keeper) && launch_config(keeper, master->current) != WEIR_OK)
+            log_write(WEIR_LOG_ERROR, "keeper/%d cannot be told to go back to the old configuration", keeper->index);
+        keeper->is_answer_due = false; /* nothing depends on it */
+    }
+}
+
+void change_abort(master_t *master)
+{
+    change_state_t reached = master->change;
+    master->change = CHANGE_NONE;
+    master->change_error.text[0] = '\0';
+    if (reached == CHANGE_NONE)
+        return;
+    if (master->tryout.pid > 0) {
+        ev_io_stop(master->proc.loop, &master->tryout_answer);
+        (void)tryout_finish(&master->tryout, true, NULL); /* whatever it says, nobody wants to know any more */
+    }
+    ev_timer_stop(master->proc.loop, &master->change_limit);
+    if (reached != CHANGE_TRYING)
+        sockets_rollback(&master->sockets);
+    if (reached != CHANGE_TRYING && master->current != NULL)
+        keepers_restore(master);
+    if (master->coming != NULL)
+        generation_give_up(master->coming);
+    master->coming = NULL;
+}
+
+/* The first start failed: whoever started us looks at stderr, not into the log. */
+static void start_failed(master_t *master)
+{
+    struct log *log = master->proc.log;
+    if (log != NULL && !master_logs_to_stderr(master->coming->config))
+        log_write(WEIR_LOG_ERROR, "%s", master->change_error.text);
+    master->proc.log = NULL;
+    log_write(WEIR_LOG_ERROR, "%s", master->change_error.text);
+    master->proc.log = log;
+    master->status = EXIT_FAILURE;
+    master->ending = ENDING_STOP;
+}
+
+static void change_undo(master_t *master)
+{
+    if (master->current == NULL) {
+        start_failed(master);
+    } else {
+        log_write(WEIR_LOG_ERROR, "%s", master->change_error.text);
+        log_write(WEIR_LOG_ERROR, "reload failed; configuration %u goes on serving", master->current->number);
+    }
+    change_abort(master);
+}
+
+bool change_settle(master_t *master)
+{
+    if (master->change_error.text[0] != '\0')
+        change_undo(master);
+    else if (master->change == CHANGE_APPLYING && !is_answer_due(master))
+        workers_start(master);
+    else if (master->change == CHANGE_STARTING && is_all_ready(master))
+        change_commit(master);
+    else if (master->change == CHANGE_NONE && master->is_change_due && master->ending == ENDING_NOT)
+        change_begin(master);
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,295 @@
+/* cli.c: the command line, by tables: one of commands, one of options for each kind of command line. What is wrong is answered by
+ * one line that names the nearest thing that is known, and the usage.
+ */
+#include "cli.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build_config.h"
+
+static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen|upgrade]\n"
+                            "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
+                            "       weir status | modules [NAME] | schema\n";
+
+static const char help_text[] =
+    "\n"
+    "Serve, check and control:\n"
+    "  -c, --config FILE   the configuration (" WEIR_CONF_FILE ")\n"
+    "  -d, --daemon        return when all is ready, and serve in the background\n"
+    "  -t, --test          check the configuration and the modules it names, and serve nothing\n"
+    "  -s, --signal WORD   tell the running weir: reload the configuration, quit when all is done, stop now,\n"
+    "                      reopen the logs, upgrade the program\n"
+    "  -v, --version       the version;  -V, --build: and how it was built\n"
+    "  -h, --help          this; `weir run --help` says more of run\n"
+    "\n"
+    "Commands:\n"
+    "  run                 serve one MCP server that speaks on stdin and stdout, with no configuration at all\n"
+    "  status              what the running weir says of itself (needs `admin:` in the configuration)\n"
+    "  modules [NAME]      the modules there are, or the options of one\n"
+    "  schema              a JSON Schema of the configuration, for editors\n"
+    "\n"
+    "weir runs in the foreground and ends with Ctrl-C. Status: 0 good, 1 failed, 2 wrong command line.\n";
+
+static const char run_help[] =
+    "usage: weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
+    "\n"
+    "Serves one MCP server that speaks on stdin and stdout, over HTTP.\n"
+    "\n"
+    "  -l, --listen ADDRESS   127.0.0.1:8080 unless given; port 0 takes a free one\n"
+    "  -p, --path PATH        /mcp unless given\n"
+    "  -n, --name NAME        what clients are told to call it; made from the command unless given\n"
+    "\n"
+    "example: weir run -- npx -y @modelcontextprotocol/server-everything\n";
+
+typedef struct word {
+    const char *name;
+    int value;
+} word_t;
+
+static const word_t commands[] = {
+    {"run", CLI_RUN}, {"status", CLI_STATUS}, {"modules", CLI_MODULES}, {"schema", CLI_SCHEMA}, {NULL, 0},
+};
+
+static const word_t signals[] = {
+    {"reload", SIGHUP}, {"quit", SIGQUIT}, {"stop", SIGTERM}, {"reopen", SIGUSR1}, {"upgrade", SIGUSR2}, {NULL, 0},
+};
+
+static const struct option main_options[] = {
+    {"config", required_argument, NULL, 'c'}, {"daemon", no_argument, NULL, 'd'},
+    {"test", no_argument, NULL, 't'},         {"signal", required_argument, NULL, 's'},
+    {"version", no_argument, NULL, 'v'},      {"build", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+};
+
+static const struct option run_options[] = {
+    {"listen", required_argument, NULL, 'l'}, {"path", required_argument, NULL, 'p'},
+    {"name", required_argument, NULL, 'n'},   {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct option tool_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+/* --- what is meant --- */
+
+#define NEAR_WORD_MAX 32u
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* How many letters differ between two words (Levenshtein); long words are not near to anything. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t na = strlen(a), nb = strlen(b), row[NEAR_WORD_MAX + 1];
+    if (na > NEAR_WORD_MAX || nb > NEAR_WORD_MAX)
+        return NEAR_WORD_MAX;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t above = row[j];
+            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[nb];
+}
+
+/* Whether a word may have been meant; `best` is the distance to beat. */
+static bool is_nearer(const char *word, const char *known, size_t *best)
+{
+    size_t d = distance(word, known);
+    size_t beginning = strlen(word);
+    if (beginning > 1 && strncmp(word, known, beginning) == 0)
+        d = 1;
+    if (d >= *best || d > strlen(known) / 2)
+        return false;
+    *best = d;
+    return true;
+}
+
+static const char *nearest_word(const char *word, const word_t *known)
+{
+    const char *found = NULL;
+    size_t best = NEAR_WORD_MAX;
+    for (; known->name != NULL; known++)
+        if (is_nearer(word, known->name, &best))
+            found = known->name;
+    return found;
+}
+
+static const char *nearest_option(const char *word, const struct option *known)
+{
+    const char *found = NULL;
+    size_t best = NEAR_WORD_MAX;
+    for (; known->name != NULL; known++)
+        if (is_nearer(word, known->name, &best))
+            found = known->name;
+    return found;
+}
+
+static void wrong(cli_t *cli, const char *what, const char *word, const char *dashes, const char *near)
+{
+    fprintf(stderr, "weir: %s '%s'", what, word);
+    if (near != NULL)
+        fprintf(stderr, "; did you mean '%s%s'?", dashes, near);
+    fprintf(stderr, "\n%s", usage);
+    cli->command = CLI_WRONG;
+}
+
+/* getopt_long() has returned ':' or '?' for the argument before optind. */
+static void wrong_option(cli_t *cli, int option, char **argv, const struct option *known)
+{
+    char letter[3] = {'-', (char)optopt, '\0'};
+    const char *word = optopt != 0 && strncmp(argv[optind - 1], "--", 2) != 0 ? letter : argv[optind - 1];
+    if (option == ':') {
+        wrong(cli, "a value is missing after", word, "", NULL);
+        return;
+    }
+    char name[NEAR_WORD_MAX * 2];
+    snprintf(name, sizeof(name), "%s", word + strspn(word, "-"));
+    name[strcspn(name, "=")] = '\0';
+    wrong(cli, "there is no option", word, "--", strncmp(word, "--", 2) == 0 ? nearest_option(name, known) : NULL);
+}
+
+static int word_value(const char *name, const word_t *known)
+{
+    for (; known->name != NULL; known++)
+        if (strcmp(name, known->name) == 0)
+            return known->value;
+    return -1;
+}
+
+/* --- the command lines --- */
+
+static void main_option(cli_t *cli, int option)
+{
+    switch (option) {
+    case 'c':
+        cli->file = optarg;
+        cli->is_file_given = true;
+        break;
+    case 'd':
+        cli->is_daemon = true;
+        break;
+    case 't':
+        cli->command = CLI_CHECK;
+        break;
+    case 's':
+        cli->command = CLI_SIGNAL;
+        cli->signal = word_value(optarg, signals);
+        if (cli->signal < 0)
+            wrong(cli, "there is no signal", optarg, "", nearest_word(optarg, signals));
+        break;
+    case 'v':
+        cli->command = CLI_VERSION;
+        break;
+    case 'V':
+        cli->command = CLI_BUILD;
+        break;
+    default:
+        cli->command = CLI_HELP;
+    }
+}
+
+static void parse_main(cli_t *cli, int argc, char **argv)
+{
+    int option;
+    while (cli->command != CLI_WRONG && (option = getopt_long(argc, argv, "+:c:dts:vVh", main_options, NULL)) != -1) {
+        if (option == ':' || option == '?')
+            wrong_option(cli, option, argv, main_options);
+        else
+            main_option(cli, option);
+    }
+}
+
+static void parse_run(cli_t *cli, int argc, char **argv)
+{
+    int option;
+    cli->command = CLI_RUN;
+    while ((option = getopt_long(argc, argv, "+:l:p:n:h", run_options, NULL)) != -1) {
+        if (option == 'l')
+            cli->listen = optarg;
+        else if (option == 'p')
+            cli->path = optarg;
+        else if (option == 'n')
+            cli->name = optarg;
+        else if (option == 'h')
+            *cli = (cli_t){.command = CLI_HELP, .topic = "run"};
+        else
+            wrong_option(cli, option, argv, run_options);
+        if (cli->command != CLI_RUN)
+            return;
+    }
+    cli->program = argv + optind;
+    if (optind == argc)
+        wrong(cli, "say which server to run, after", "--", "", NULL);
+}
+
+/* status, modules, schema: the same options, and for modules a name. */
+static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
+{
+    int option;
+    cli->command = command;
+    while ((option = getopt_long(argc, argv, "+:c:h", tool_options, NULL)) != -1) {
+        if (option == ':' || option == '?')
+            wrong_option(cli, option, argv, tool_options);
+        else
+            main_option(cli, option);
+        if (cli->command != command)
+            return;
+    }
+    if (command == CLI_MODULES && optind < argc)
+        cli->module = argv[optind++];
+    if (optind < argc)
+        wrong(cli, "too much:", argv[optind], "", NULL);
+}
+
+static void parse_command(cli_t *cli, int argc, char **argv)
+{
+    const char *name = argv[0];
+    int command = word_value(name, commands);
+    if (command < 0) {
+        wrong(cli, "there is no command", name, "", nearest_word(name, commands));
+        return;
+    }
+    optind = 0; /* begin anew behind the command (0: glibc forgets the rest of a cluster too) */
+    if (command == CLI_RUN)
+        parse_run(cli, argc, argv);
+    else
+        parse_tool(cli, (cli_command_t)command, argc, argv);
+}
+
+cli_t cli_parse(int argc, char **argv)
+{
+    cli_t cli = {.command = CLI_SERVE, .file = WEIR_CONF_FILE, .listen = "127.0.0.1:8080", .path = "/mcp"};
+    opterr = 0;
+    parse_main(&cli, argc, argv);
+    if (cli.command == CLI_WRONG || optind >= argc)
+        return cli;
+    if (cli.command == CLI_SERVE && !cli.is_daemon)
+        parse_command(&cli, argc - optind, argv + optind);
+    else
+        wrong(&cli, "too much:", argv[optind], "", NULL);
+    return cli;
+}
+
+void cli_help(const char *topic)
+{
+    if (topic == NULL)
+        printf("%s%s", usage, help_text);
+    else
+        fputs(run_help, stdout);
+}

@@ -1,0 +1,38 @@
+/* cli.h: what the command line asks for. Everything points into argv. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum cli_command {
+    CLI_SERVE,
+    CLI_CHECK,
+    CLI_SIGNAL,
+    CLI_RUN,
+    CLI_STATUS,
+    CLI_MODULES,
+    CLI_SCHEMA,
+    CLI_VERSION,
+    CLI_BUILD,
+    CLI_HELP,
+    CLI_WRONG, /* said on stderr already */
+} cli_command_t;
+
+typedef struct cli {
+    cli_command_t command;
+    const char *file; /* -c, or the installed configuration */
+    bool is_file_given;
+    bool is_daemon;
+    int signal;         /* of CLI_SIGNAL */
+    const char *module; /* of CLI_MODULES, or NULL */
+    const char *topic;  /* of CLI_HELP: the command, or NULL */
+    const char *listen, *path, *name; /* of CLI_RUN; name may be NULL */
+    char *const *program;             /* likewise: argv of the server, ended by NULL */
+} cli_t;
+
+cli_t cli_parse(int argc, char **argv);
+
+void cli_help(const char *topic);
+
+#endif

@@ -1,0 +1,358 @@
+/* master.c: signals in, processes watched, and the end.
+ *
+ *   signal             what happens
+ *   HUP                change to what the configuration says now (change.c)
+ *   QUIT               sockets close, workers drain, then keepers stop, then we leave
+ *   TERM, INT          sockets close, workers stop, then keepers stop, then we leave
+ *   INT, once more     all are killed, and we leave
+ *   USR1               logs are opened again everywhere
+ *   USR2               not supported yet
+ *   CHLD               the dead are waited for and their slots told
+ *
+ * Signals are read from a descriptor, so that nothing of them has to be undone in a forked child. What follows from several
+ * events together is found out in on_settle(), once in every turn of the loop, and nowhere else.
+ *
+ * The master is the reaper of what its keepers leave behind (PR_SET_CHILD_SUBREAPER): when a keeper was killed, the orphans come
+ * to us, and are killed too. It may also be pid 1 of a container.
+ */
+#include "master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "pidfile.h"
+#include "stats.h"
+#include "strays.h"
+#include "user.h"
+
+static void slots_each(slot_t *slots, size_t n, void (*act)(slot_t *))
+{
+    for (size_t i = 0; i < n; i++)
+        act(&slots[i]);
+}
+
+static void workers_each(master_t *master, void (*act)(slot_t *))
+{
+    WEIR_LIST_EACH(&master->generations, node)
+        slots_each(generation_of(node)->workers, generation_of(node)->nworkers, act);
+}
+
+static void processes_each(master_t *master, void (*act)(slot_t *))
+{
+    workers_each(master, act);
+    slots_each(master->keepers, master->nkeepers, act);
+}
+
+static slot_t *slot_find(slot_t *slots, size_t n, pid_t pid)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].pid == pid)
+            return &slots[i];
+    return NULL;
+}
+
+static slot_t *process_find(master_t *master, pid_t pid)
+{
+    slot_t *found = slot_find(master->keepers, master->nkeepers, pid);
+    WEIR_LIST_EACH(&master->generations, node)
+        if (found == NULL)
+            found = slot_find(generation_of(node)->workers, generation_of(node)->nworkers, pid);
+    return found;
+}
+
+/* --- processes --- */
+
+static bool is_ours(void *arg, pid_t pid)
+{
+    master_t *master = arg;
+    return process_find(master, pid) != NULL || pid == master->tryout.pid;
+}
+
+static void reaped(master_t *master, pid_t pid, int status)
+{
+    slot_t *slot = process_find(master, pid);
+    if (tryout_reaped(&master->tryout, pid, status))
+        return;
+    if (master->proc.stats != NULL)
+        stats_fold(master->proc.stats, pid);
+    if (slot == NULL || slot->kind == PROC_KEEPER)
+        strays_kill(master->strangers, is_ours, master);
+    if (slot != NULL)
+        slot_reaped(slot, status);
+}
+
+static void on_children(master_t *master)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        reaped(master, pid, status);
+}
+
+/* Whether to start another one. A generation that has not come yet is given up instead, one that has left needs none. */
+static bool on_died(slot_t *slot, bool was_ready, const char *how)
+{
+    master_t *master = slot->master;
+    if (master->ending != ENDING_NOT)
+        return false;
+    bool is_first = master->current == NULL;
+    bool is_coming = slot->generation != NULL && slot->generation == master->coming;
+    if (master->change == CHANGE_STARTING && !was_ready && (is_coming || is_first)) {
+        char why[WEIR_ERROR_MAX];
+        snprintf(why, sizeof(why), "%s/%d %s before it was ready", slot_kind(slot), slot->index, how);
+        change_fail(master, why);
+        return false;
+    }
+    return slot->generation == NULL || is_coming || slot->generation == master->current;
+}
+
+const slot_owner_t master_slots = {.launch = launch, .answered = change_answered, .died = on_died};
+
+/* --- the end --- */
+
+static void drain_to_quit(slot_t *worker)
+{
+    const config_t *config = worker->generation->config;
+    slot_drain(worker, config->drain_timeout / 1000.0 + 5.0);
+}
+
+static void ending_begin(master_t *master, ending_t ending)
+{
+    if (ending <= master->ending)
+        return;
+    log_write(WEIR_LOG_NOTICE, ending == ENDING_QUIT   ? "draining, then leaving"
+                               : ending == ENDING_STOP ? "stopping"
+                                                       : "killing all processes");
+    master->ending = ending;
+    change_abort(master);
+    sockets_close(&master->sockets);
+    if (ending == ENDING_QUIT)
+        workers_each(master, drain_to_quit);
+    else if (ending == ENDING_STOP)
+        workers_each(master, slot_stop);
+    else
+        processes_each(master, slot_kill);
+}
+
+static bool is_over(const slot_t *slots, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].state != SLOT_EMPTY)
+            return false;
+    return true;
+}
+
+static void ending_settle(master_t *master)
+{
+    if (!weir_list_empty(&master->generations))
+        return;
+    slots_each(master->keepers, master->nkeepers, slot_stop);
+    if (is_over(master->keepers, master->nkeepers))
+        ev_break(master->proc.loop, EVBREAK_ALL);
+}
+
+/* --- turns of the loop --- */
+
+static void generations_sweep(master_t *master)
+{
+    WEIR_LIST_EACH(&master->generations, node)
+    {
+        generation_t *generation = generation_of(node);
+        bool is_used = master->ending == ENDING_NOT && (generation == master->current || generation == master->coming);
+        if (!is_used && generation_is_empty(generation)) {
+            if (generation == master->current) {
+                master->current = NULL;
+                master->proc.config = NULL;
+            }
+            generation_free(generation);
+        }
+    }
+}
+
+static void on_settle(struct ev_loop *loop, struct ev_prepare *w, int revents)
+{
+    (void)loop, (void)revents;
+    master_t *master = w->data;
+    while (change_settle(master))
+        ;
+    generations_sweep(master);
+    if (master->ending != ENDING_NOT)
+        ending_settle(master);
+}
+
+static void slot_reopen(slot_t *slot)
+{
+    (void)slot_say(slot, CONTROL_REOPEN); /* a process that is down opens its logs when it starts */
+}
+
+static void logs_reopen(master_t *master)
+{
+    weir_error_t err;
+    if (log_reopen(master->proc.log, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "%s; the old file stays in use", err.text);
+    processes_each(master, slot_reopen);
+}
+
+static void on_signal(master_t *master, int number)
+{
+    switch (number) {
+    case SIGCHLD:
+        on_children(master);
+        break;
+    case SIGHUP:
+        log_write(WEIR_LOG_NOTICE, "SIGHUP: reading the configuration again");
+        if (master->ending == ENDING_NOT)
+            change_begin(master);
+        break;
+    case SIGQUIT:
+        ending_begin(master, ENDING_QUIT);
+        break;
+    case SIGTERM:
+        ending_begin(master, ENDING_STOP);
+        break;
+    case SIGINT:
+        ending_begin(master, master->ending >= ENDING_STOP ? ENDING_KILL : ENDING_STOP);
+        break;
+    case SIGUSR1:
+        logs_reopen(master);
+        break;
+    default:
+        log_write(WEIR_LOG_WARN, "SIGUSR2: an upgrade of the running program is not supported yet");
+    }
+}
+
+static void on_signals(struct ev_loop *loop, struct ev_io *w, int revents)
+{
+    (void)loop, (void)revents;
+    master_t *master = w->data;
+    struct signalfd_siginfo info;
+    while (read(w->fd, &info, sizeof(info)) == sizeof(info))
+        on_signal(master, (int)info.ssi_signo);
+}
+
+/* --- start --- */
+
+static int signals_watch(master_t *master, weir_error_t *err)
+{
+    static const int numbers[] = {SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaddset(&set, numbers[i]);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (sigaction(SIGPIPE, &ignore, NULL) != 0 || sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return weir_error(err, "cannot set signals: %s", strerror(errno));
+    master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (master->signal_fd < 0)
+        return weir_error(err, "cannot watch signals: %s", strerror(errno));
+    ev_io_init(&master->signals, on_signals, master->signal_fd, EV_READ);
+    ev_prepare_init(&master->settle, on_settle);
+    master->signals.data = master->settle.data = master;
+    ev_io_start(master->proc.loop, &master->signals);
+    ev_prepare_start(master->proc.loop, &master->settle);
+    return WEIR_OK;
+}
+
+int master_log(master_t *master, const config_t *config, weir_error_t *err)
+{
+    struct log *log = log_open(config->log_level, config->log_file, err);
+    if (log == NULL)
+        return WEIR_EFAIL;
+    user_t user;
+    if (config->user != NULL && geteuid() == 0 &&
+        (user_find(config->user, &user, err) != WEIR_OK || log_chown(log, user.uid, user.gid, err) != WEIR_OK)) {
+        log_close(log);
+        return WEIR_EFAIL;
+    }
+    log_close(master->proc.log);
+    master->proc.log = log;
+    return WEIR_OK;
+}
+
+bool master_logs_to_stderr(const config_t *config)
+{
+    return config->log_file == NULL || strcmp(config->log_file, "stderr") == 0;
+}
+
+int master_pid_file(master_t *master, const config_t *config, weir_error_t *err)
+{
+    if (master->pid_file != NULL && config->pid_file != NULL && strcmp(master->pid_file, config->pid_file) == 0)
+        return WEIR_OK;
+    if (master->pid_file != NULL)
+        pidfile_remove(master->pid_file);
+    free(master->pid_file);
+    master->pid_file = NULL;
+    if (config->pid_file == NULL)
+        return WEIR_OK;
+    if (pidfile_write(config->pid_file, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    master->pid_file = strdup(config->pid_file);
+    return master->pid_file == NULL ? weir_error(err, "pid_file: out of memory") : WEIR_OK;
+}
+
+static int master_equip(master_t *master, weir_error_t *err)
+{
+    master->proc.loop = ev_loop_new(EVFLAG_AUTO);
+    if (master->proc.loop == NULL)
+        return weir_error(err, "cannot make an event loop: %s", strerror(errno));
+    master->shared = mmap(NULL, PROCESS_SHARED_SIZE, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (master->shared == MAP_FAILED)
+        return weir_error(err, "cannot make shared memory: %s", strerror(errno));
+    master->proc.stats = stats_attach(master->shared, PROCESS_SHARED_SIZE);
+    if (getrandom(master->seed, sizeof(master->seed), 0) != (ssize_t)sizeof(master->seed))
+        return weir_error(err, "cannot get random bytes: %s", strerror(errno));
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+        return weir_error(err, "cannot become the reaper of orphans: %s", strerror(errno));
+    if ((master->strangers = strays_list()) == NULL)
+        return weir_error(err, "cannot list our children: %s", strerror(errno));
+    return signals_watch(master, err);
+}
+
+static void master_release(master_t *master)
+{
+    WEIR_LIST_EACH(&master->generations, node)
+        generation_free(generation_of(node));
+    sockets_close(&master->sockets);
+    if (master->pid_file != NULL)
+        pidfile_remove(master->pid_file);
+    free(master->pid_file);
+    free(master->keepers);
+    free(master->strangers);
+    if (master->signal_fd >= 0)
+        close(master->signal_fd);
+    if (master->shared != NULL && master->shared != MAP_FAILED)
+        munmap(master->shared, PROCESS_SHARED_SIZE);
+    if (master->proc.loop != NULL)
+        ev_loop_destroy(master->proc.loop);
+    log_close(master->proc.log);
+    proc = NULL;
+}
+
+int master_run(const master_options_t *options)
+{
+    master_t master = {.proc = {.kind = PROC_MASTER}, .options = options, .signal_fd = -1, .tryout = {.fd = -1}};
+    weir_error_t err = {""};
+    weir_list_init(&master.generations);
+    sockets_init(&master.sockets);
+    proc = &master.proc;
+    if (master_equip(&master, &err) == WEIR_OK) {
+        change_begin(&master);
+        ev_run(master.proc.loop, 0);
+        log_write(WEIR_LOG_NOTICE, "weir has left");
+    } else {
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
+        master.status = EXIT_FAILURE;
+    }
+    master_release(&master);
+    return master.status;
+}

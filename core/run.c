@@ -1,0 +1,233 @@
+/* run.c: fills the template that conf/run.yaml was built into, and serves it the ordinary way. What can be told before anything is
+ * started is: a program that is not there, an address that is taken.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "log.h"
+#include "master.h"
+#include "run_yaml.h"
+
+#define NAME_SIZE 64
+
+typedef struct run {
+    const cli_t *cli;
+    char name[NAME_SIZE]; /* what clients are told to call the server */
+} run_t;
+
+/* --- the template --- */
+
+/* A YAML string in double quotes. Bytes beyond ASCII pass: what is not UTF-8 the parser refuses, with its place. */
+static void quote(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            fprintf(out, "\\x%02x", c);
+        else
+            fputc(c, out);
+    }
+    fputc('"', out);
+}
+
+static void quote_list(FILE *out, char *const *texts)
+{
+    for (char *const *text = texts; *text != NULL; text++) {
+        fputs(text == texts ? "[" : ", ", out);
+        quote(out, *text);
+    }
+    fputc(']', out);
+}
+
+/* Write what stands for a word of the template; the length of the word, or 0 when it is none. */
+static size_t fill_word(FILE *out, const char *at, const cli_t *cli)
+{
+    static const char listen[] = "@LISTEN@", path[] = "@PATH@", command[] = "@COMMAND@";
+    if (strncmp(at, listen, sizeof(listen) - 1) == 0) {
+        quote(out, cli->listen);
+        return sizeof(listen) - 1;
+    }
+    if (strncmp(at, path, sizeof(path) - 1) == 0) {
+        quote(out, cli->path);
+        return sizeof(path) - 1;
+    }
+    if (strncmp(at, command, sizeof(command) - 1) == 0) {
+        quote_list(out, cli->program);
+        return sizeof(command) - 1;
+    }
+    return 0;
+}
+
+/* The configuration; the caller frees it. NULL when there is no memory. */
+static char *template_fill(const cli_t *cli)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL)
+        return NULL;
+    for (const char *at = weir_run_yaml; *at != '\0';) {
+        size_t n = *at == '@' ? fill_word(out, at, cli) : 0;
+        if (n == 0)
+            fputc(*at, out);
+        at += n == 0 ? 1 : n;
+    }
+    bool is_whole = ferror(out) == 0;
+    if (fclose(out) == 0 && is_whole)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* --- what can be told before --- */
+
+static bool is_program(const char *file)
+{
+    struct stat st;
+    return stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0;
+}
+
+static bool is_in_path(const char *name)
+{
+    const char *path = getenv("PATH");
+    char file[4096];
+    for (const char *at = path; at != NULL && *at != '\0';) {
+        size_t n = strcspn(at, ":");
+        int length = snprintf(file, sizeof(file), "%.*s/%s", n == 0 ? 1 : (int)n, n == 0 ? "." : at, name);
+        if (length > 0 && (size_t)length < sizeof(file) && is_program(file))
+            return true;
+        at += n + (at[n] == ':');
+    }
+    return false;
+}
+
+static int program_check(const char *program, weir_error_t *err)
+{
+    if (strchr(program, '/') == NULL)
+        return is_in_path(program) ? WEIR_OK : weir_error(err, "there is no program '%s' in PATH", program);
+    if (is_program(program))
+        return WEIR_OK;
+    return weir_error(err, "cannot run '%s': %s", program,
+                      access(program, F_OK) != 0 ? "there is no such file" : "it is not an executable file");
+}
+
+static int listen_check(const char *listen, weir_error_t *err)
+{
+    int fd = address_listen(listen, false, 1, err);
+    bool is_taken = fd < 0 && errno == EADDRINUSE;
+    if (fd >= 0)
+        close(fd);
+    if (is_taken)
+        return weir_error_wrap(err, "choose another address, for example --listen 127.0.0.1:8081: ");
+    return fd < 0 ? WEIR_EFAIL : WEIR_OK;
+}
+
+static int path_check(const char *path, weir_error_t *err)
+{
+    if (path[0] == '/' && strpbrk(path, " ?#\t\r\n") == NULL)
+        return WEIR_OK;
+    return weir_error(err, "--path '%s': a path begins with / and has no blanks, no ? and no #", path);
+}
+
+/* --- what is said when it serves --- */
+
+/* A name for the server: of the first argument that looks like a path or a package, or else of the program. */
+static void name_make(run_t *run, const cli_t *cli)
+{
+    const char *from = cli->program[0];
+    for (char *const *word = cli->program; cli->name == NULL && *word != NULL; word++)
+        if (strchr(*word, '/') != NULL) {
+            from = *word;
+            break;
+        }
+    const char *slash = strrchr(from, '/');
+    if (cli->name != NULL)
+        from = cli->name;
+    else if (slash != NULL && slash[1] != '\0')
+        from = slash + 1;
+    size_t n = 0;
+    for (; *from != '\0' && *from != '@' && n < sizeof(run->name) - 1; from++) {
+        bool is_plain = (*from >= '0' && *from <= '9') || (weir_lower(*from) >= 'a' && weir_lower(*from) <= 'z');
+        run->name[n++] = is_plain || *from == '_' ? *from : '-';
+    }
+    run->name[n] = '\0';
+    if (n == 0)
+        snprintf(run->name, sizeof(run->name), "weir");
+}
+
+/* Where a client on this machine reaches an address: one that means all addresses is no place to go to. */
+static void host_make(const char *address, char *host, size_t size)
+{
+    static const char *const any[][2] = {
+        {"0.0.0.0:", "127.0.0.1:"}, {"[::]:", "[::1]:"}, {":", "127.0.0.1:"}, {"unix:", "localhost"}};
+    for (size_t i = 0; i < sizeof(any) / sizeof(any[0]); i++) {
+        size_t n = strlen(any[i][0]);
+        if (strncmp(address, any[i][0], n) == 0) {
+            snprintf(host, size, "%s%s", any[i][1], any[i][0][0] == 'u' ? "" : address + n);
+            return;
+        }
+    }
+    snprintf(host, size, "%s", address);
+}
+
+#define CURL_BODY                                                                                                      \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\","            \
+    "\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\",\"version\":\"1\"}}}"
+
+static void ready_print(const void *arg, const char *address)
+{
+    const run_t *run = arg;
+    char host[ADDRESS_TEXT_MAX + 16], socket[ADDRESS_TEXT_MAX + 32] = "";
+    const char *path = run->cli->path;
+    host_make(address, host, sizeof(host));
+    if (strncmp(address, "unix:", 5) == 0)
+        snprintf(socket, sizeof(socket), "--unix-socket %s ", address + 5);
+    printf("\nServing at\n\n  http://%s%s\n\n", host, path);
+    printf("Try it:\n\n  curl -sS %s-H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "
+           "-d '%s' http://%s%s\n\n",
+           socket, CURL_BODY, host, path);
+    printf("Connect a client by a command, or in its configuration file:\n\n"
+           "  claude mcp add --transport http %s http://%s%s\n"
+           "  {\"mcpServers\":{\"%s\":{\"type\":\"http\",\"url\":\"http://%s%s\"}}}\n\n",
+           run->name, host, path, run->name, host, path);
+    printf("Ctrl-C ends it.\n\n");
+    (void)fflush(stdout); /* whoever closed our output does not want to read it */
+}
+
+static int run_check(const cli_t *cli, weir_error_t *err)
+{
+    if (program_check(cli->program[0], err) != WEIR_OK || path_check(cli->path, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    return listen_check(cli->listen, err);
+}
+
+int run_main(const cli_t *cli, const title_t *title)
+{
+    weir_error_t err;
+    run_t run = {.cli = cli};
+    if (run_check(cli, &err) != WEIR_OK) {
+        fprintf(stderr, "weir run: %s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    char *text = template_fill(cli);
+    if (text == NULL) {
+        fprintf(stderr, "weir run: out of memory\n");
+        return EXIT_FAILURE;
+    }
+    name_make(&run, cli);
+    const master_options_t options = {
+        .file = "weir run", .text = text, .title = *title, .ready_fd = -1, .on_ready = ready_print, .arg = &run};
+    int status = master_run(&options);
+    free(text);
+    return status;
+}

@@ -1,0 +1,14 @@
+/* strays.h: children of ours that we did not start: what a process that was killed left behind, and we inherited. */
+#ifndef STRAYS_H
+#define STRAYS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The pids of all our children, ended by 0; NULL with errno. The caller frees it. Empty on a kernel that cannot tell. */
+pid_t *strays_list(void);
+
+/* Kill every child that is neither in `spared` (ended by 0) nor `is_ours`. */
+void strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg);
+
+#endif

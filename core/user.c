@@ -1,0 +1,45 @@
+/* user.c: giving up root. A step that fails leaves the process half way: the caller must end it. */
+#include "user.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+int user_find(const char *name, user_t *user, weir_error_t *err)
+{
+    errno = 0;
+    const struct passwd *pw = getpwnam(name);
+    if (pw == NULL && errno != 0)
+        return weir_error(err, "user: cannot look up '%s': %s", name, strerror(errno));
+    if (pw == NULL)
+        return weir_error(err, "user: there is no user '%s' on this machine", name);
+    *user = (user_t){name, pw->pw_uid, pw->pw_gid};
+    return WEIR_OK;
+}
+
+/* Each of these looks at what the kernel says now, not at what the calls returned. */
+static bool is_become(const user_t *user)
+{
+    uid_t uids[3];
+    gid_t gids[3];
+    if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 || getresgid(&gids[0], &gids[1], &gids[2]) != 0)
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (uids[i] != user->uid || gids[i] != user->gid)
+            return false;
+    return user->uid == 0 || setuid(0) != 0;
+}
+
+int user_become(const user_t *user, weir_error_t *err)
+{
+    if (initgroups(user->name, user->gid) != 0)
+        return weir_error(err, "user: cannot take the groups of '%s': %s", user->name, strerror(errno));
+    if (setgid(user->gid) != 0)
+        return weir_error(err, "user: cannot take group %u of '%s': %s", user->gid, user->name, strerror(errno));
+    if (setuid(user->uid) != 0)
+        return weir_error(err, "user: cannot become '%s': %s", user->name, strerror(errno));
+    if (!is_become(user))
+        return weir_error(err, "user: became '%s', and yet root's rights can be taken back", user->name);
+    return WEIR_OK;
+}
