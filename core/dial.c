@@ -169,9 +169,10 @@ static void on_addresses(void *arg, const char *why)
 static void on_resolve_timeout(void *arg)
 {
     weir_stream_t *s = arg;
-    stream_break(s, "cannot connect to %s: its name was not resolved within connect_timeout (%llu ms); check the "
-                    "nameservers in /etc/resolv.conf", dial_name(s),
-                 (unsigned long long)target_connect_timeout(s->dial->target));
+    stream_break(s,
+                 "cannot connect to %s: its name was not resolved within connect_timeout (%llu ms); check the "
+                 "nameservers in /etc/resolv.conf",
+                 dial_name(s), (unsigned long long)target_connect_timeout(s->dial->target));
     target_give_up(&s->dial->wait);
 }
 

@@ -121,8 +121,8 @@ static size_t write_prefix(char *p, size_t n, weir_level_t level)
     char slot[16] = "";
     if (kind == PROC_WORKER || kind == PROC_KEEPER)
         snprintf(slot, sizeof(slot), "/%d", proc->slot);
-    int more = snprintf(p + used, n - used, ".%03dZ %s [%s%s %d] ", (int)(now.tv_nsec / 1000000),
-                        log_level_name(level), kind_name(kind), slot, (int)getpid());
+    int more = snprintf(p + used, n - used, ".%03dZ %s [%s%s %d] ", (int)(now.tv_nsec / 1000000), log_level_name(level),
+                        kind_name(kind), slot, (int)getpid());
     return more < 0 ? used : used + (size_t)more;
 }
 

@@ -211,7 +211,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     assert(query->magic == QUERY_MAGIC);
     query->status = status;
     query->found.ttl_s = TTL_MAX_S;
-    for (const struct ares_addrinfo_node *node = result != NULL ? result->nodes : NULL; node != NULL; node = node->ai_next)
+    for (const struct ares_addrinfo_node *node = result != NULL ? result->nodes : NULL; node != NULL;
+         node = node->ai_next)
         keep_address(query, node);
     if (result != NULL)
         ares_freeaddrinfo(result);

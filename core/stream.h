@@ -19,8 +19,9 @@
 struct target;
 struct tls_server;
 
-/* Streams over fds that exist. The fd is the stream's from the call on, also when it fails (then it is closed). Reading, and
- * the TLS handshake, begin with stream_own(). `tls` NULL: plain. NULL with `err` when there is no memory. */
+/* Streams over fds that exist. The fd is the stream's from the call on, also when it fails (then it is closed); an accepted one
+ * comes from accept4(SOCK_NONBLOCK). Reading, and the TLS handshake, begin with stream_own(). `tls` NULL: plain. NULL with
+ * `err` when there is no memory. SIGPIPE has to be ignored in a process that has streams. */
 weir_stream_t *stream_accept(int fd, const struct sockaddr *peer, socklen_t peer_len, struct tls_server *tls,
                              weir_error_t *err);
 weir_stream_t *stream_fd(int fd, weir_error_t *err);              /* one end of a socketpair */

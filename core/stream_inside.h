@@ -43,9 +43,9 @@ struct weir_stream {
     bool is_read_over : 1; /* the end, or an error, has been read */
     bool is_pipes : 1;
     uint8_t peer_len;
-    int wfd;          /* the same as the one that is read, unless is_pipes */
-    struct ev_io io;  /* reading; connecting and handshaking also use it to wait for room */
-    weir_timer_t timer; /* connect, send or linger time-out; in BROKEN and CLOSED the turn's end */
+    int wfd;                            /* the same as the one that is read, unless is_pipes */
+    struct ev_io io;                    /* reading; connecting and handshaking also use it to wait for room */
+    weir_timer_t timer;                 /* connect, send or linger time-out; in BROKEN and CLOSED the turn's end */
     const weir_stream_events_t *events; /* NULL: nobody is told */
     void *owner;
     struct out *out; /* NULL: nothing is queued */

@@ -92,7 +92,8 @@ static SSL_CTX *new_context(const SSL_METHOD *method, int min_version)
     SSL_CTX_set_min_proto_version(ctx, min_version);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* The write queue of a stream moves and grows between two tries; an idle stream gives its buffers back. */
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1); /* a record's header and body in one read(2) */
     SSL_CTX_set_default_passwd_cb(ctx, no_password);
     return ctx;
@@ -296,7 +297,8 @@ static int parse_pin(struct tls_client *client, const char *pin, weir_error_t *e
     if (strlen(base64) != 44 || base64[43] != '=' || base64[42] == '=' ||
         EVP_DecodeBlock(bytes, (const unsigned char *)base64, 44) != sizeof(bytes)) {
         ERR_clear_error();
-        return weir_error(err, "pin \"%s\": expected base64 of the SHA-256 of the server's public key (44 characters)", pin);
+        return weir_error(err, "pin \"%s\": expected base64 of the SHA-256 of the server's public key (44 characters)",
+                          pin);
     }
     memcpy(client->pin, bytes, PIN_SIZE);
     client->has_pin = true;

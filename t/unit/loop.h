@@ -64,9 +64,9 @@ static inline void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
         ev_timer_init(&tick, on_tick, 0.001, 0.001);                                                                   \
         ev_now_update(proc->loop);                                                                                     \
         ev_timer_start(proc->loop, &tick);                                                                             \
-        ev_tstamp ticks_from = ev_now(proc->loop);                                                                          \
+        ev_tstamp ticks_from = ev_now(proc->loop);                                                                     \
         bool holds = false;                                                                                            \
-        while (!(holds = (condition)) && ev_now(proc->loop) - ticks_from < WATCHDOG_S)                                      \
+        while (!(holds = (condition)) && ev_now(proc->loop) - ticks_from < WATCHDOG_S)                                 \
             ev_run(proc->loop, EVRUN_ONCE);                                                                            \
         ev_timer_stop(proc->loop, &tick);                                                                              \
         if (!holds)                                                                                                    \

@@ -63,10 +63,12 @@ static void an_impossible_size_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_buffer_has_the_standard_size_or_what_was_asked_for, process_begin, process_end),
+        cmocka_unit_test_setup_teardown(a_buffer_has_the_standard_size_or_what_was_asked_for, process_begin,
+                                        process_end),
         cmocka_unit_test_setup_teardown(a_buffer_lives_until_its_last_reference_is_dropped, process_begin, process_end),
         cmocka_unit_test_setup_teardown(a_returned_buffer_is_given_out_again, process_begin, process_end),
-        cmocka_unit_test_setup_teardown(more_than_the_free_list_holds_goes_back_to_the_system, process_begin, process_end),
+        cmocka_unit_test_setup_teardown(more_than_the_free_list_holds_goes_back_to_the_system, process_begin,
+                                        process_end),
         cmocka_unit_test_setup_teardown(an_impossible_size_is_refused, process_begin, process_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
