@@ -34,6 +34,9 @@
 #include "strays.h"
 #include "user.h"
 
+/* How long the killed may take to die, at the very end. */
+#define STRAYS_SECONDS 3.0
+
 static void slots_each(slot_t *slots, size_t n, void (*act)(slot_t *))
 {
     for (size_t i = 0; i < n; i++)
@@ -85,7 +88,7 @@ static void reaped(master_t *master, pid_t pid, int status)
     if (master->proc.stats != NULL)
         stats_fold(master->proc.stats, pid);
     if (slot == NULL || slot->kind == PROC_KEEPER)
-        strays_kill(master->strangers, is_ours, master);
+        (void)strays_kill(master->strangers, is_ours, master); /* the next SIGCHLD looks again */
     if (slot != NULL)
         slot_reaped(slot, status);
 }
@@ -151,13 +154,29 @@ static bool is_over(const slot_t *slots, size_t n)
     return true;
 }
 
+static void on_strays_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+    (void)w, (void)revents;
+    log_write(WEIR_LOG_ERROR, "leaving behind processes that do not die when killed");
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* All of ours are gone: what they left behind must go before us, since nobody would look for it after. */
+static void strays_settle(master_t *master)
+{
+    if (strays_kill(master->strangers, is_ours, master) == 0)
+        ev_break(master->proc.loop, EVBREAK_ALL);
+    else if (!ev_is_active(&master->strays_limit))
+        ev_timer_start(master->proc.loop, &master->strays_limit);
+}
+
 static void ending_settle(master_t *master)
 {
     if (!weir_list_empty(&master->generations))
         return;
     slots_each(master->keepers, master->nkeepers, slot_stop);
     if (is_over(master->keepers, master->nkeepers))
-        ev_break(master->proc.loop, EVBREAK_ALL);
+        strays_settle(master);
 }
 
 /* --- turns of the loop --- */
@@ -256,6 +275,7 @@ static int signals_watch(master_t *master, weir_error_t *err)
         return weir_error(err, "cannot watch signals: %s", strerror(errno));
     ev_io_init(&master->signals, on_signals, master->signal_fd, EV_READ);
     ev_prepare_init(&master->settle, on_settle);
+    ev_timer_init(&master->strays_limit, on_strays_limit, STRAYS_SECONDS, 0.0);
     master->signals.data = master->settle.data = master;
     ev_io_start(master->proc.loop, &master->signals);
     ev_prepare_start(master->proc.loop, &master->settle);

@@ -66,6 +66,7 @@ typedef struct master {
     struct ev_timer change_limit;
 
     ending_t ending;
+    struct ev_timer strays_limit;
     int status;
     char *pid_file; /* that we wrote, or NULL */
     void *shared;

@@ -53,11 +53,16 @@ static bool is_listed(const pid_t *list, pid_t pid)
     return *list == pid;
 }
 
-void strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg)
+size_t strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg)
 {
+    size_t n = 0;
     pid_t *list = strays_list();
-    for (pid_t *pid = list; pid != NULL && *pid != 0; pid++)
-        if (!is_listed(spared, *pid) && !is_ours(arg, *pid) && kill(*pid, SIGKILL) == 0)
-            log_write(WEIR_LOG_WARN, "pid %ld was left behind by a process that died; killed it", (long)*pid);
+    for (pid_t *pid = list; pid != NULL && *pid != 0; pid++) {
+        if (is_listed(spared, *pid) || is_ours(arg, *pid) || kill(*pid, SIGKILL) != 0)
+            continue;
+        log_write(WEIR_LOG_INFO, "pid %ld was left behind by a process that ended; killed it", (long)*pid);
+        n++;
+    }
     free(list);
+    return n;
 }

@@ -3,12 +3,14 @@
 #define STRAYS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 /* The pids of all our children, ended by 0; NULL with errno. The caller frees it. Empty on a kernel that cannot tell. */
 pid_t *strays_list(void);
 
-/* Kill every child that is neither in `spared` (ended by 0) nor `is_ours`. */
-void strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg);
+/* Kill every child that is neither in `spared` (ended by 0) nor `is_ours`. Returns how many there were; their own children may
+ * come to us next. */
+size_t strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg);
 
 #endif
