@@ -151,6 +151,16 @@ void resolver_free(struct resolver *resolver)
     free(resolver);
 }
 
+int resolver_use(const char *servers, weir_error_t *err)
+{
+    if (proc->resolver == NULL && (proc->resolver = resolver_new(err)) == NULL)
+        return WEIR_EFAIL;
+    int status = ares_set_servers_ports_csv(proc->resolver->channel, servers);
+    if (status == ARES_SUCCESS)
+        return WEIR_OK;
+    return weir_error(err, "cannot use the nameservers \"%s\": %s", servers, ares_strerror(status));
+}
+
 static void query_free(struct resolve_query *query)
 {
     timer_stop(&query->deliver);

@@ -23,6 +23,9 @@ struct resolve_query;
 /* The resolver of a process, in proc->resolver; made by the first query, freed at the end. */
 void resolver_free(struct resolver *resolver);
 
+/* Ask these nameservers, "10.0.0.1:53,10.0.0.2:53", and not those of /etc/resolv.conf. */
+int resolver_use(const char *servers, weir_error_t *err);
+
 /* Ask. `done` comes from the loop, never before this returns, with the addresses, or NULL and the reason (names the host and
  * the remedy). NULL with `err` when it cannot even be asked. */
 struct resolve_query *resolve(const char *host, uint16_t port,
