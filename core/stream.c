@@ -481,9 +481,9 @@ void stream_own(weir_stream_t *s, const weir_stream_events_t *events, void *owne
 void stream_limit(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout_ms)
 {
     check(s);
-    weir_timeouts_t *queue = timers_get(send_timeout_ms);
+    weir_timeouts_t *queue = send_timeout_ms > 0 ? timers_get(send_timeout_ms) : NULL;
     s->limit_bytes = buffer_limit;
-    if (queue != NULL)
+    if (queue != NULL || send_timeout_ms == 0)
         s->send_timeouts = queue;
 }
 

@@ -8,6 +8,7 @@
  *   - stream_write takes bytes before `connected` too and sends them when the connection stands.
  *   - When writing fails (also when stream_write has said WEIR_ECLOSED), what has arrived is offered once more through
  *     `readable`, then comes `broken`, once. The stream still wants its stream_close().
+ *   - Of stream_limit, a send time-out of 0 means none. Without it: 1 MiB, 60 s.
  *   - stream_close and stream_finish take the stream away from its owner; its memory goes at the end of the turn.
  */
 #ifndef STREAM_H

@@ -51,8 +51,8 @@ struct weir_stream {
     struct out *out; /* NULL: nothing is queued */
     SSL *ssl;        /* NULL: plain */
     struct dial *dial;
-    char *why; /* BROKEN: the reason that is to be told */
-    weir_timeouts_t *send_timeouts;
+    char *why;                      /* BROKEN: the reason that is to be told */
+    weir_timeouts_t *send_timeouts; /* NULL: the other end may take its time */
     uint64_t limit_bytes;
     char peer[STREAM_PEER_MAX];
 };

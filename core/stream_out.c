@@ -254,6 +254,8 @@ static void on_send_timeout(void *arg)
 static void wait_for_room(weir_stream_t *s)
 {
     ev_io_start(proc->loop, &s->out->writable);
+    if (s->send_timeouts == NULL)
+        return;
     s->timer.fire = on_send_timeout;
     timer_start(s->send_timeouts, &s->timer);
 }

@@ -302,6 +302,24 @@ static void a_queue_that_does_not_move_within_send_timeout_breaks_the_stream(voi
     drop(&b);
 }
 
+static void without_a_send_timeout_the_other_end_may_take_its_time(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_pause(b.stream, true);
+    stream_limit(a.stream, 1024, 0);
+    assert_int_equal(write_pattern(&a, 1000000), WEIR_EFULL);
+    ev_tstamp from = ev_now(proc->loop);
+    RUN_UNTIL(ev_now(proc->loop) - from > 0.02);
+    assert_int_equal(a.broken, 0);
+    stream_pause(b.stream, false);
+    RUN_UNTIL(b.n == 1000000);
+    assert_int_equal(a.drained, 1);
+    drop(&a);
+    drop(&b);
+}
+
 static void finish_writes_what_is_queued_and_then_ends(void **state)
 {
     (void)state;
@@ -841,6 +859,7 @@ int main(void)
         PLAIN(a_write_to_an_end_that_has_gone_is_told_once),
         PLAIN(what_arrived_before_a_write_failed_can_still_be_read),
         PLAIN(a_queue_that_does_not_move_within_send_timeout_breaks_the_stream),
+        PLAIN(without_a_send_timeout_the_other_end_may_take_its_time),
         PLAIN(finish_writes_what_is_queued_and_then_ends),
         PLAIN(a_reply_survives_bytes_that_come_after_it),
         PLAIN(pipes_are_one_stream_and_finish_closes_the_childs_stdin),
