@@ -92,7 +92,9 @@ static void on_connect_timeout(void *arg)
 
 static int start_timeout(weir_stream_t *s, uint64_t share_ms, void (*fire)(void *))
 {
-    weir_timeouts_t *queue = timers_get(share_ms > 0 ? share_ms : 1);
+    if (share_ms == 0)
+        return WEIR_OK; /* no time-out is configured */
+    weir_timeouts_t *queue = timers_get(share_ms);
     if (queue == NULL)
         return WEIR_EFAIL;
     s->timer.fire = fire;
@@ -124,8 +126,8 @@ static void try_next(weir_stream_t *s)
     while (dial->tried < count) {
         const struct sockaddr *sa = target_address(dial->target, dial->tried++, &dial->len);
         memcpy(&dial->at, sa, dial->len);
-        if (begin(s) == WEIR_OK &&
-            start_timeout(s, target_connect_timeout(dial->target) / count, on_connect_timeout) == WEIR_OK) {
+        if (begin(s) == WEIR_OK && start_timeout(s, (target_connect_timeout(dial->target) + count - 1) / count,
+                                                 on_connect_timeout) == WEIR_OK) {
             stream_wait_for(s, EV_WRITE);
             return;
         }

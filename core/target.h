@@ -22,7 +22,7 @@ struct tls_client;
  * pin                 base64 of the SHA-256 of the server's public key (SubjectPublicKeyInfo), with or without "sha256/"
  *                     before it; NULL: none. With verify off the pin alone decides.
  * verify              the chain and the name must fit
- * connect_timeout_ms  for resolving, and again for connecting and the TLS handshake together
+ * connect_timeout_ms  for resolving, and again for connecting and the TLS handshake together; 0: none
  *
  * Nothing is resolved or connected yet; files are read. NULL with `err` on failure. */
 struct target *target_new(const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin, bool verify,
