@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <weir/list.h>
+
 typedef enum proc_kind {
     PROC_MASTER,
     PROC_WORKER,
@@ -29,10 +31,25 @@ typedef struct proc {
     struct children *children; /* keepers */
     struct config *config;
     struct modules *modules;
+    const struct weir_host *host; /* what modules are given */
+    unsigned char ticket_secret[80];
     struct stats *stats;   /* shared memory */
+    int stats_cell;        /* this process's place in it */
     struct access *access; /* access log, NULL: none */
     struct token_keys *keys;
+    struct exchanges *exchanges;
+    weir_list_t upstreams;   /* upstream.node */
+    struct channels *channels;     /* worker: to the keepers */
+    weir_list_t inlets;            /* keeper: from the workers */
+    void (*on_inlet_gone)(void);   /* keeper */
+    void *self;                    /* worker.c's own */
+    struct date {
+        char text[32];
+        uint64_t until_ms;
+    } date; /* http_date.c's */
+    struct config *first_config;   /* keeper: the one it was started with, which the master's memory holds */
     bool is_draining;
+    bool is_stopping;
 } proc_t;
 
 extern proc_t *proc;

@@ -106,6 +106,7 @@ struct weir_exchange {
     weir_slice_t server_session; /* the server's own session id, to send instead of the client's token; empty: none */
     weir_slice_t session_grant;  /* Mcp-Session-Id to give to the client with the head of this reply; empty: none */
     weir_slice_t peer;          /* the client's address, as text */
+    uint16_t reply_status;       /* HTTP status of a final message; 200 unless the binding asks for another */
     bool is_tls;                /* the client came over TLS */
     bool wants_messages;        /* the accept side, or a module, takes the reply as messages and never as bytes */
     weir_listener_t *listener;
@@ -155,6 +156,7 @@ struct weir_upstream {
     void *options; /* read by the transport's upstream option table */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
+    bool is_shared; /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */
 };
 
 #endif

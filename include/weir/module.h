@@ -59,7 +59,10 @@ typedef struct weir_child_spec {
     uint64_t limit_cpu_s;      /* RLIMIT_CPU in seconds, 0: none */
     uint64_t stop_timeout_ms;  /* between closing stdin, TERM and KILL */
     const weir_stream_events_t *events; /* of the stream over its stdin and stdout */
-    void (*exited)(void *owner, const char *how); /* "exited with status 1", "killed by signal 9 (SIGKILL)" */
+    /* It has gone, with all that it started, or could not be started; nothing follows. "exited with status 1", "was killed by
+     * signal 9 (SIGKILL)", "cannot run node: No such file or directory". What it wrote before may still wait in the stream. */
+    void (*exited)(void *owner, const char *how);
+    void (*started)(void *owner); /* the command runs */
 } weir_child_spec_t;
 
 /* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
@@ -157,8 +160,9 @@ typedef struct weir_host {
      * transport's until the call returns. */
     int (*link_message)(weir_link_t *link, weir_slice_t bytes);
 
-    /* Children (connect sides of stdio kind). The stream's events go to `owner`. child_stop ends it in the configured order
-     * and forgets the owner; it is reaped by the host. */
+    /* Children (connect sides of stdio kind). The stream's events go to `owner`, who closes the stream. child_stop ends the
+     * child and forgets the owner: finish the stream first, which closes its stdin; it gets TERM after stop_timeout, and KILL
+     * after another. It is reaped by the host. child_pid is 0 until it runs. */
     weir_child_t *(*child_start)(const weir_child_spec_t *spec, void *owner, weir_stream_t **stream, weir_error_t *err);
     void (*child_stop)(weir_child_t *child);
     long (*child_pid)(const weir_child_t *child);
@@ -191,6 +195,7 @@ typedef struct weir_accept {
     void (*open)(void *self, weir_stream_t *stream);
     /* Finish what is under way, take nothing new, let idle clients go in their own time; at `now` cut what is left. */
     void (*drain)(void *self, bool now);
+    size_t (*clients)(void *self); /* connections that are open */
     int (*reply_head)(weir_exchange_t *ex, const weir_reply_t *reply);
     int (*reply_bytes)(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
     /* One message: the answer (is_final), or one before it. event_id is empty when it cannot be resumed. */

@@ -1,0 +1,438 @@
+/* call.c: see the table in call.h. Ids and progress tokens are rewritten on the way out and put back, byte for byte, on the way
+ * in, so that clients that share a link cannot meet, and a server whose numbers are doubles cannot spoil an id.
+ */
+#include "call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "calls.h"
+#include "era.h"
+#include "exchanges.h"
+#include "log.h"
+#include "message.h"
+#include "proc.h"
+#include "session.h"
+#include "timer.h"
+
+static void call_lingered(void *arg);
+
+static calls_t *calls_of(link_t *link)
+{
+    if (link->calls != NULL)
+        return link->calls;
+    calls_t *calls = calloc(1, sizeof(*calls));
+    if (calls == NULL)
+        return NULL;
+    weir_list_init(&calls->list);
+    ids_init(&calls->ids, IDS_MAX);
+    link->calls = calls;
+    return calls;
+}
+
+/* Keep the client's id and token: its own bytes go back long before the answer comes. */
+static int call_keep_text(call_t *call, weir_slice_t id, weir_slice_t token)
+{
+    call->text = call->room;
+    if (id.n + token.n > sizeof(call->room))
+        call->text = malloc(id.n + token.n);
+    if (call->text == NULL)
+        return WEIR_EFAIL;
+    memcpy(call->text, id.p, id.n);
+    call->raw_id = weir_slice(call->text, id.n);
+    if (token.n > 0) {
+        memcpy(call->text + id.n, token.p, token.n);
+        call->raw_token = weir_slice(call->text + id.n, token.n);
+    }
+    return WEIR_OK;
+}
+
+static void call_free(call_t *call)
+{
+    timer_stop(&call->linger);
+    weir_list_remove(&call->node);
+    if (call->id != 0)
+        ids_remove(&call->link->calls->ids, call->id);
+    if (call->session != NULL)
+        session_call_ended(call->session);
+    if (call->ex != NULL)
+        call->ex->call = NULL;
+    if (call->text != call->room)
+        free(call->text);
+    free(call);
+}
+
+call_t *call_new(link_t *link, weir_slice_t id, weir_slice_t token)
+{
+    calls_t *calls = calls_of(link);
+    call_t *call = calls == NULL ? NULL : calloc(1, sizeof(*call));
+    if (call == NULL)
+        return NULL;
+    call->link = link;
+    call->linger = (weir_timer_t){.fire = call_lingered, .arg = call};
+    weir_list_init(&call->linger.node);
+    weir_list_append(&calls->list, &call->node);
+    if (call_keep_text(call, id, token) == WEIR_OK)
+        call->id = ids_put(&calls->ids, call);
+    if (call->id != 0)
+        return call;
+    call_free(call);
+    return NULL;
+}
+
+int call_write(link_t *link, const weir_slice_t *parts, size_t n)
+{
+    weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 1];
+    for (size_t i = 0; i < n; i++)
+        chunks[i] = (weir_chunk_t){.bytes = parts[i]};
+    return link_upstream(link)->connect->write(&link->pub, chunks, n);
+}
+
+static int call_write_edited(link_t *link, const weir_message_t *message, const weir_edit_t *edits, size_t nedits)
+{
+    weir_slice_t parts[2 * WEIR_EDITS_MAX + 1];
+    size_t n = message_edit(message, edits, nedits, parts, sizeof(parts) / sizeof(parts[0]));
+    return call_write(link, parts, n);
+}
+
+/* Newlines are legal white space in a client's body, and the end of the message on a newline-delimited stream. The bytes are a
+ * frame that this process has read into a buffer of its own. */
+static void message_unfold(weir_message_t *message)
+{
+    char *p = (char *)message->bytes.p;
+    if (!message->envelope.has_newline)
+        return;
+    for (size_t i = 0; i < message->bytes.n; i++)
+        if (p[i] == '\n' || p[i] == '\r')
+            p[i] = ' ';
+}
+
+static weir_slice_t number_text(char text[16], uint32_t number)
+{
+    int n = snprintf(text, 16, "%u", number);
+    return weir_slice(text, n < 0 ? 0 : (size_t)n);
+}
+
+/* Send an exchange's request under a number of the link's own. */
+int call_request(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    call_t *call = call_new(ex->link, env->id, env->progress_token);
+    if (call == NULL) {
+        exchange_fail(&ex->pub, WEIR_REASON_POOL_FULL, "%s: %u requests are in flight on one link already",
+                      ex->upstream->pub.name, IDS_MAX);
+        return WEIR_EFULL;
+    }
+    call->ex = ex;
+    ex->call = call;
+    call->is_discover = weir_slice_eq(env->method, WEIR_LIT("server/discover"));
+    call->is_initialize = ex->is_own_link;
+    if (ex->session != NULL)
+        session_call_begun(ex->session, call);
+    char number[16];
+    weir_slice_t id = number_text(number, call->id);
+    weir_edit_t edits[2] = {{env->id, id}, {env->progress_token, id}};
+    int result = call_write_edited(ex->link, &ex->pub.message, edits, env->progress_token.p == NULL ? 1 : 2);
+    return result == WEIR_EFULL ? WEIR_OK : result;
+}
+
+/* The client takes back a request: it has to be named by the number the server knows. */
+static void call_client_cancels(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    WEIR_LIST_EACH(&calls_of(ex->link)->list, it) {
+        call_t *call = WEIR_CONTAINER(it, call_t, node);
+        if (call->session != ex->session || !weir_slice_eq(call->raw_id, env->request_id))
+            continue;
+        char number[16];
+        weir_edit_t edit = {env->request_id, number_text(number, call->id)};
+        call_write_edited(ex->link, &ex->pub.message, &edit, 1);
+        return;
+    }
+}
+
+/* Notifications and answers of the client: taken, never answered. */
+static void call_one_way(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    if (env->request_id.p != NULL && weir_slice_eq(env->method, WEIR_LIT("notifications/cancelled")) &&
+        calls_of(ex->link) != NULL)
+        call_client_cancels(ex);
+    else
+        call_write(ex->link, &ex->pub.message.bytes, 1);
+    reply_accepted(ex, 202);
+}
+
+void call_send(exchange_t *ex)
+{
+    message_unfold(&ex->pub.message);
+    if (ex->is_own_link) {
+        ex->session = session_begin(ex->upstream, ex->link);
+        if (ex->session == NULL) {
+            exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory for a session", ex->upstream->pub.name);
+            return;
+        }
+    }
+    if (ex->pub.message.envelope.kind != WEIR_KIND_REQUEST)
+        call_one_way(ex);
+    else if (ex->session != NULL || era_allows(ex))
+        call_request(ex);
+}
+
+/* Tell the server that nobody waits for this answer. `initialize` must not be cancelled; its session ends instead. */
+static void call_cancel(call_t *call, const char *why)
+{
+    char text[256];
+    int n = snprintf(text, sizeof(text),
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%u,"
+                     "\"reason\":\"%s\"}}",
+                     call->id, why);
+    weir_slice_t part = weir_slice(text, n < 0 ? 0 : (size_t)n);
+    session_t *session = call->session;
+    bool is_initialize = call->is_initialize;
+    if (!is_initialize && n > 0 && (size_t)n < sizeof(text))
+        call_write(call->link, &part, 1);
+    call_free(call);
+    if (is_initialize)
+        session_end(session);
+}
+
+static void call_lingered(void *arg)
+{
+    call_cancel(arg, "the client did not come back for its stream");
+}
+
+void call_forget(exchange_t *ex, weir_reason_t reason)
+{
+    call_t *call = ex->call;
+    ex->call = NULL;
+    call->ex = NULL;
+    if (ex->is_paused)
+        call_pause(ex, false);
+    if (call->link->pub.state == WEIR_LINK_DEAD)
+        call_free(call);
+    else if (reason == WEIR_REASON_CLIENT_GONE && call->session != NULL && call->has_events)
+        timer_start(timers_get(call->session->upstream->conf->session_resume_ms), &call->linger);
+    else
+        call_cancel(call, reason == WEIR_REASON_CLIENT_GONE ? "the client has gone" : "no answer in time");
+}
+
+void call_attach(call_t *call, exchange_t *ex)
+{
+    if (call->ex != NULL) {
+        exchange_t *before = call->ex;
+        before->call = NULL;
+        call->ex = NULL;
+        exchange_fail(&before->pub, WEIR_REASON_CLIENT_GONE, "its stream was resumed on another connection");
+    }
+    timer_stop(&call->linger);
+    call->ex = ex;
+    if (ex != NULL)
+        ex->call = call;
+}
+
+/* One client's link stops for it; a shared one must not, so what arrives meanwhile is counted instead. */
+void call_pause(exchange_t *ex, bool is_paused)
+{
+    link_t *link = ex->call != NULL ? ex->call->link : ex->link;
+    if (link != NULL && link->pub.is_owned && link->pub.state == WEIR_LINK_BUSY)
+        link_upstream(link)->connect->pause(&link->pub, is_paused);
+    if (ex->call != NULL && !is_paused)
+        ex->call->held_bytes = 0;
+}
+
+static bool call_overflows(call_t *call, const weir_slice_t *parts, size_t n)
+{
+    if (call->ex == NULL || !call->ex->is_paused || call->link->pub.is_owned)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        call->held_bytes += parts[i].n;
+    return call->held_bytes > call->ex->upstream->pub.buffer_limit;
+}
+
+/* Hand a message to whoever the call answers, and to the session's log where it may be asked for again. */
+static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool is_final)
+{
+    char id[EVENT_ID_MAX];
+    weir_slice_t event_id = {0};
+    exchange_t *ex = call->ex;
+    if (call->session != NULL && (!is_final || call->has_events)) {
+        event_id = session_log(call->session, call->stream, parts, n, is_final, id);
+        call->has_events = true;
+    }
+    if (call_overflows(call, parts, n)) {
+        exchange_fail(&ex->pub, WEIR_REASON_CLIENT_GONE, "%s: the client reads too slowly for a shared link",
+                      ex->upstream->pub.name);
+        return;
+    }
+    if (is_final)
+        call_free(call);
+    if (ex == NULL)
+        return;
+    weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 1];
+    for (size_t i = 0; i < n; i++)
+        chunks[i] = (weir_chunk_t){.bytes = parts[i]};
+    reply_message(ex, chunks, n, event_id, is_final);
+}
+
+static void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits, bool is_final)
+{
+    weir_slice_t parts[2 * WEIR_EDITS_MAX + 1];
+    size_t n = message_edit(message, edits, nedits, parts, sizeof(parts) / sizeof(parts[0]));
+    call_deliver(call, parts, n, is_final);
+}
+
+/* The HTTP binding of the modern era gives some errors a status of their own. */
+static uint16_t status_of_answer(const exchange_t *ex, const weir_envelope_t *env)
+{
+    if (ex->pub.era != WEIR_ERA_MODERN || env->kind != WEIR_KIND_ERROR)
+        return 200;
+    if (env->error_code == -32601)
+        return 404;
+    return env->error_code <= -32020 && env->error_code >= -32022 ? 400 : 200;
+}
+
+static call_t *calls_by_number(const link_t *link, weir_slice_t raw)
+{
+    uint64_t number = 0;
+    if (link->calls == NULL || raw.n == 0 || raw.n > 10)
+        return NULL;
+    for (size_t i = 0; i < raw.n; i++) {
+        if (raw.p[i] < '0' || raw.p[i] > '9')
+            return NULL;
+        number = number * 10 + (uint64_t)(raw.p[i] - '0');
+    }
+    return number > UINT32_MAX ? NULL : ids_get(&link->calls->ids, (uint32_t)number);
+}
+
+static void call_answered(link_t *link, const weir_message_t *message)
+{
+    const weir_envelope_t *env = &message->envelope;
+    call_t *call = calls_by_number(link, env->id);
+    if (call == NULL) {
+        log_write(WEIR_LOG_INFO, "%s: %s: skipped an answer to a request that nobody waits for (id %.*s)",
+                  link_upstream(link)->pub.name, link->pub.server->name, WEIR_FMT(env->id));
+        return;
+    }
+    upstream_t *up = link_upstream(link);
+    session_t *session = call->session;
+    bool is_discover = call->is_discover, is_initialize = call->is_initialize;
+    if (is_initialize && env->kind == WEIR_KIND_RESULT)
+        session_opened(session);
+    if (call->ex != NULL) {
+        call->ex->pub.reply_status = status_of_answer(call->ex, env);
+        call->ex->version = env->version;
+    }
+    weir_edit_t edits[2] = {{env->id, call->raw_id}, {env->subscription_id, call->raw_id}};
+    call_deliver_edited(call, message, edits, env->subscription_id.p == NULL ? 1 : 2, true);
+    if (is_initialize && env->kind == WEIR_KIND_ERROR)
+        session_end(session);
+    if (is_discover)
+        era_learn(up, link, env);
+}
+
+/* Which call a notification speaks of, and what of it has to be put back. */
+static call_t *call_of_notification(link_t *link, const weir_envelope_t *env, weir_edit_t *edit)
+{
+    call_t *call = NULL;
+    if (env->subscription_id.p != NULL && (call = calls_by_number(link, env->subscription_id)) != NULL)
+        *edit = (weir_edit_t){env->subscription_id, call->raw_id};
+    else if (weir_slice_eq(env->method, WEIR_LIT("notifications/progress")) &&
+             (call = calls_by_number(link, env->progress_token)) != NULL)
+        *edit = (weir_edit_t){env->progress_token, call->raw_token};
+    else if (link->session == NULL && weir_slice_eq(env->method, WEIR_LIT("notifications/cancelled")) &&
+             (call = calls_by_number(link, env->request_id)) != NULL)
+        *edit = (weir_edit_t){env->request_id, call->raw_id};
+    return call;
+}
+
+/* The one call in flight on a shared link, to which a notification that names none can only belong. */
+static call_t *calls_only_one(const link_t *link)
+{
+    if (link->calls == NULL || weir_list_empty(&link->calls->list) ||
+        link->calls->list.next != link->calls->list.prev)
+        return NULL;
+    return WEIR_CONTAINER(link->calls->list.next, call_t, node);
+}
+
+static void call_notified(link_t *link, const weir_message_t *message)
+{
+    weir_edit_t edit;
+    call_t *call = call_of_notification(link, &message->envelope, &edit);
+    if (call != NULL && edit.with.p != NULL) {
+        call_deliver_edited(call, message, &edit, 1, false);
+        return;
+    }
+    if (link->session != NULL) {
+        session_route(link->session, message);
+        return;
+    }
+    call = calls_only_one(link);
+    if (call != NULL && call->ex != NULL)
+        call_deliver(call, &message->bytes, 1, false);
+    else
+        log_write(WEIR_LOG_INFO, "%s: %s: skipped %.*s, which names none of the requests it could belong to",
+                  link_upstream(link)->pub.name, link->pub.server->name, WEIR_FMT(message->envelope.method));
+}
+
+/* Modern servers do not ask; one that does must not wait for ever. */
+static void call_asked(link_t *link, const weir_message_t *message)
+{
+    if (link->session != NULL) {
+        session_route(link->session, message);
+        return;
+    }
+    char text[512];
+    size_t n = message_error(text, sizeof(text), message->envelope.id, -32601,
+                             WEIR_LIT("requests to the client need a session (initialize) or an input_required result"),
+                             WEIR_LIT(""));
+    weir_slice_t part = weir_slice(text, n);
+    if (n > 0)
+        call_write(link, &part, 1);
+}
+
+int calls_message(link_t *link, weir_slice_t bytes)
+{
+    weir_message_t message = {.bytes = bytes};
+    if (message_scan(bytes, &message.envelope) != WEIR_SCAN_OK) {
+        log_write(WEIR_LOG_WARN, "%s: %s: skipped what is no JSON-RPC message: %.*s%s", link_upstream(link)->pub.name,
+                  link->pub.server->name, (int)(bytes.n < 200 ? bytes.n : 200), bytes.p, bytes.n < 200 ? "" : "…");
+        return WEIR_EFAIL;
+    }
+    switch (message.envelope.kind) {
+    case WEIR_KIND_RESULT:
+    case WEIR_KIND_ERROR:
+        call_answered(link, &message);
+        break;
+    case WEIR_KIND_NOTIFICATION:
+        call_notified(link, &message);
+        break;
+    case WEIR_KIND_REQUEST:
+        call_asked(link, &message);
+        break;
+    case WEIR_KIND_NONE:
+    case WEIR_KIND_BATCH:
+        log_write(WEIR_LOG_WARN, "%s: %s: skipped a JSON-RPC batch, which no stdio revision has",
+                  link_upstream(link)->pub.name, link->pub.server->name);
+        break;
+    }
+    return WEIR_OK;
+}
+
+void calls_fail(link_t *link, weir_reason_t reason, const char *why)
+{
+    calls_t *calls = link->calls;
+    while (!weir_list_empty(&calls->list)) {
+        call_t *call = WEIR_CONTAINER(calls->list.next, call_t, node);
+        exchange_t *ex = call->ex;
+        bool is_discover = call->is_discover;
+        call_free(call);
+        if (is_discover)
+            era_forget(link_upstream(link));
+        if (ex != NULL)
+            exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
+    }
+    ids_free(&calls->ids);
+    free(calls);
+    link->calls = NULL;
+}

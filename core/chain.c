@@ -1,0 +1,68 @@
+/* chain.c: see chain.h. A module is asked at most once about an exchange, and hears the end of each it was asked about. */
+#include "chain.h"
+
+#include "exchanges.h"
+#include "proc.h"
+#include "timer.h"
+
+static void *chain_state(exchange_t *ex, const chain_item_t *item)
+{
+    return (char *)ex->state_base + item->state_offset;
+}
+
+void chain_run(exchange_t *ex)
+{
+    upstream_t *up = ex->upstream;
+    while (ex->state == EXCHANGE_CHAIN && ex->chain_at < up->nchain) {
+        chain_item_t *item = &up->chain[ex->chain_at];
+        ex->entered = ex->chain_at + 1;
+        weir_verdict_t verdict = item->ops->request(item->self, &ex->pub, chain_state(ex, item));
+        if (verdict != WEIR_PASS)
+            return;
+        ex->chain_at++;
+    }
+    if (ex->state == EXCHANGE_CHAIN)
+        exchange_dispatch(ex);
+}
+
+int exchange_hold(weir_exchange_t *pub, uint64_t timeout_ms)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_CHAIN)
+        return WEIR_ENOHOLD;
+    ex->state = EXCHANGE_HELD;
+    timer_start(timers_get(timeout_ms), &ex->timer);
+    return WEIR_OK;
+}
+
+int exchange_resume(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_HELD)
+        return WEIR_ENOHOLD;
+    timer_stop(&ex->timer);
+    ex->state = EXCHANGE_CHAIN;
+    ex->chain_at++;
+    chain_run(ex);
+    return WEIR_OK;
+}
+
+void chain_end(exchange_t *ex, const weir_outcome_t *outcome)
+{
+    upstream_t *up = ex->upstream;
+    for (uint32_t i = ex->entered; i-- > 0;) {
+        chain_item_t *item = &up->chain[i];
+        if (item->ops->end != NULL)
+            item->ops->end(item->self, &ex->pub, chain_state(ex, item), outcome);
+    }
+}
+
+void chain_reply(exchange_t *ex, const weir_message_t *message)
+{
+    upstream_t *up = ex->upstream;
+    for (uint32_t i = ex->entered; i-- > 0;) {
+        chain_item_t *item = &up->chain[i];
+        if (item->ops->reply != NULL)
+            item->ops->reply(item->self, &ex->pub, chain_state(ex, item), message);
+    }
+}

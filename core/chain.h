@@ -1,0 +1,16 @@
+/* chain.h: an exchange passes the modules of its upstream's chain. */
+#ifndef CHAIN_H
+#define CHAIN_H
+
+#include "exchange.h"
+
+/* Ask the modules from `ex->chain_at` on; dispatches the exchange when all have passed it. */
+void chain_run(exchange_t *ex);
+
+/* Tell every module that has seen the request how it ended, the last one first. */
+void chain_end(exchange_t *ex, const weir_outcome_t *outcome);
+
+/* Show a message of the reply to the modules that look at them. */
+void chain_reply(exchange_t *ex, const weir_message_t *message);
+
+#endif

@@ -1,0 +1,27 @@
+/* era.h: finding out which era the servers of an upstream with stream links speak, once, without side effects.
+ *
+ *   state    event                                 next     what happens
+ *   UNKNOWN  a modern request                      ASKED    server/discover is sent; the request waits
+ *   ASKED    another modern request                ASKED    it waits as well
+ *   ASKED    result, or a modern error             MODERN   those that wait are sent
+ *   ASKED    any other error                       LEGACY   those that wait fail: the client has to initialize
+ *   ASKED    link down                             UNKNOWN  those that wait fail with it, or ask anew
+ *   MODERN   "method not found" to server/discover LEGACY   the server was replaced by an older one
+ *
+ * (2026-07-28, stdio: Backward Compatibility.)
+ */
+#ifndef ERA_H
+#define ERA_H
+
+#include "exchange.h"
+
+/* Whether a modern request may be sent now. If not it waits or has failed. */
+bool era_allows(exchange_t *ex);
+
+/* server/discover was answered. */
+void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer);
+
+/* The link died before it was. */
+void era_forget(upstream_t *up);
+
+#endif

@@ -1,0 +1,386 @@
+/* exchange.c: the life of an exchange; see the table in exchange.h. What a chain does with it is in chain.c, how its reply goes
+ * back in reply.c.
+ *
+ * Owned here: every exchange of the process, living (`live`), ended in this turn (`ended`) or kept for the next client (`spare`).
+ */
+#include "exchange.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "access.h"
+#include "buf.h"
+#include "call.h"
+#include "chain.h"
+#include "channel.h"
+#include "exchanges.h"
+#include "failure.h"
+#include "grant.h"
+#include "log.h"
+#include "proc.h"
+#include "session.h"
+#include "stats.h"
+#include "timer.h"
+
+#define SPARE_MAX 1024
+#define ARENA_BLOCK 1024
+
+static uint64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void exchanges_sweep_now(void *arg)
+{
+    (void)arg;
+    exchanges_sweep();
+}
+
+exchanges_t *exchanges_new(void)
+{
+    exchanges_t *all = calloc(1, sizeof(*all));
+    if (all == NULL)
+        return NULL;
+    weir_list_init(&all->live);
+    weir_list_init(&all->ended);
+    weir_list_init(&all->spare);
+    all->sweep = (weir_timer_t){.fire = exchanges_sweep_now};
+    weir_list_init(&all->sweep.node);
+    return all;
+}
+
+static void exchange_free(exchange_t *ex)
+{
+    if (ex->arena != NULL)
+        arena_free(ex->arena);
+    free(ex);
+}
+
+void exchanges_free(exchanges_t *all)
+{
+    exchanges_sweep();
+    WEIR_LIST_EACH(&all->spare, it)
+        exchange_free(WEIR_CONTAINER(it, exchange_t, node));
+    free(all);
+}
+
+size_t exchanges_count(void)
+{
+    return proc->exchanges->nlive;
+}
+
+/* A used exchange keeps its arena, so that the next one allocates nothing. */
+static exchange_t *exchange_take(exchanges_t *all)
+{
+    if (weir_list_empty(&all->spare))
+        return calloc(1, sizeof(exchange_t));
+    exchange_t *ex = WEIR_CONTAINER(all->spare.next, exchange_t, node);
+    weir_list_remove(&ex->node);
+    all->nspare--;
+    arena_t *arena = ex->arena;
+    memset(ex, 0, sizeof(*ex));
+    ex->arena = arena;
+    return ex;
+}
+
+static void exchange_timed_out(void *arg)
+{
+    exchange_t *ex = arg;
+    const char *who = ex->upstream == NULL ? "?" : ex->upstream->pub.name;
+    if (ex->state == EXCHANGE_HELD)
+        exchange_fail(&ex->pub, WEIR_REASON_TIMEOUT, "%s: %s held the request for too long", who,
+                      ex->upstream->chain[ex->chain_at].module->name);
+    else
+        exchange_fail(&ex->pub, WEIR_REASON_TIMEOUT, "%s: no reply within reply_timeout (%llu ms)", who,
+                      (unsigned long long)ex->upstream->pub.reply_timeout_ms);
+}
+
+weir_exchange_t *exchange_new(weir_listener_t *listener, void *client)
+{
+    exchanges_t *all = proc->exchanges;
+    exchange_t *ex = exchange_take(all);
+    if (ex == NULL)
+        return NULL;
+    ex->pub.magic = WEIR_EXCHANGE_MAGIC;
+    ex->pub.listener = listener;
+    ex->pub.client = client;
+    ex->accept = listener->accept;
+    ex->timer = (weir_timer_t){.fire = exchange_timed_out, .arg = ex};
+    weir_list_init(&ex->timer.node);
+    weir_list_init(&ex->on_link);
+    weir_list_init(&ex->pub.carrier_node);
+    ex->start_us = clock_us();
+    weir_list_append(&all->live, &ex->node);
+    all->nlive++;
+    return &ex->pub;
+}
+
+void *exchange_alloc(weir_exchange_t *pub, size_t n)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->arena == NULL)
+        ex->arena = arena_new(ARENA_BLOCK);
+    return ex->arena == NULL ? NULL : arena_alloc(ex->arena, n);
+}
+
+static uint8_t note_copy(char *to, weir_slice_t from)
+{
+    size_t n = from.n < EXCHANGE_NOTE_MAX ? from.n : EXCHANGE_NOTE_MAX;
+    if (n > 0)
+        memcpy(to, from.p, n);
+    return (uint8_t)n;
+}
+
+/* The access log speaks when the request's bytes have long gone back. */
+static void exchange_take_note(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    exchange_note_t *note = &ex->note;
+    note->method_n = note_copy(note->method, env->method);
+    note->name_n = note_copy(note->name, env->name);
+    weir_slice_t trace = env->traceparent;
+    if (trace.n == 0 && ex->pub.head != NULL)
+        trace = weir_head_value(ex->pub.head, WEIR_FIELD_TRACEPARENT);
+    note->trace_n = note_copy(note->trace, trace);
+    ex->bytes_in = ex->pub.message.bytes.n;
+}
+
+static weir_era_t era_of(const weir_exchange_t *pub)
+{
+    weir_slice_t version = pub->message.envelope.version;
+    if (version.n == 0 && pub->head != NULL)
+        version = weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
+    if (weir_slice_eq(pub->message.envelope.method, WEIR_LIT("initialize")) || version.n != 10)
+        return WEIR_ERA_LEGACY;
+    /* Revisions are dates: they compare as text. */
+    return memcmp(version.p, "2026-07-28", 10) >= 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
+}
+
+void exchange_start(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    exchange_take_note(ex);
+    if (pub->era == WEIR_ERA_UNKNOWN)
+        pub->era = era_of(pub);
+    weir_slice_t host = pub->head == NULL ? WEIR_LIT("") : weir_head_value(pub->head, WEIR_FIELD_HOST);
+    weir_slice_t target = pub->head == NULL ? WEIR_LIT("/") : pub->head->target;
+    upstream_t *up = listener_route(pub->listener, host, target);
+    if (up == NULL) {
+        exchange_fail(pub, WEIR_REASON_NOT_FOUND, "listener %s has no route for %.*s", pub->listener->name,
+                      WEIR_FMT(target));
+        return;
+    }
+    ex->upstream = up;
+    pub->upstream = &up->pub;
+    if (grant_open(ex) != WEIR_OK)
+        return;
+    exchange_enter(ex, up);
+}
+
+/* Room for the per-exchange states of all modules of the chain, zeroed. */
+static bool exchange_make_states(exchange_t *ex, upstream_t *up)
+{
+    ex->state_base = ex->states;
+    if (up->state_size > sizeof(ex->states))
+        ex->state_base = exchange_alloc(&ex->pub, up->state_size);
+    return ex->state_base != NULL;
+}
+
+void exchange_enter(exchange_t *ex, upstream_t *up)
+{
+    ex->upstream = up;
+    ex->pub.upstream = &up->pub;
+    ex->is_counted = proc->kind == PROC_WORKER;
+    if (ex->is_counted)
+        stats_begin(up->stats);
+    if (!exchange_make_states(ex, up)) {
+        exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory for the chain's states", up->pub.name);
+        return;
+    }
+    ex->state = EXCHANGE_CHAIN;
+    chain_run(ex);
+}
+
+/* The chain has passed the request: send it, by whichever way its upstream's links are reached. */
+void exchange_dispatch(exchange_t *ex)
+{
+    ex->state = EXCHANGE_SENT;
+    upstream_t *up = ex->upstream;
+    timer_start(up->reply_timeouts, &ex->timer);
+    if (up->is_kept)
+        channel_send(ex);
+    else if (up->connect->flags & WEIR_CONNECT_STREAM)
+        call_send(ex);
+    else if (up->connect->send(&ex->link->pub, &ex->pub) != WEIR_OK && ex->state != EXCHANGE_ENDED)
+        exchange_fail(&ex->pub, WEIR_REASON_CONNECT_FAILED, "%s: the request could not be sent to %s", up->pub.name,
+                      ex->link->pub.server->name);
+}
+
+void exchange_release_request(exchange_t *ex)
+{
+    weir_exchange_t *pub = &ex->pub;
+    weir_slice_t id = pub->message.envelope.id;
+    if (id.n > 0 && ex->id == NULL) {
+        ex->id = exchange_alloc(pub, id.n);
+        if (ex->id != NULL)
+            memcpy(ex->id, id.p, id.n);
+    }
+    weir_kind_t kind = pub->message.envelope.kind;
+    memset(&pub->message, 0, sizeof(pub->message));
+    pub->message.envelope.kind = kind;
+    if (ex->id != NULL)
+        pub->message.envelope.id = weir_slice(ex->id, id.n);
+    pub->head = NULL;
+    buf_unref(pub->body.buf);
+    pub->body = (weir_chunk_t){0};
+}
+
+/* The counters and the access log; a keeper's exchanges are reported by the worker they came from. */
+static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
+{
+    if (ex->is_counted)
+        stats_end(ex->upstream->stats, outcome);
+    const exchange_note_t *note = &ex->note;
+    access_record_t record = {
+        .listener = ex->pub.listener->name,
+        .peer = ex->pub.peer,
+        .verb = ex->pub.verb,
+        .method = weir_slice(note->method, note->method_n),
+        .name = weir_slice(note->name, note->name_n),
+        .trace = weir_slice(note->trace, note->trace_n),
+        .upstream = ex->upstream == NULL ? NULL : ex->upstream->pub.name,
+        .server = ex->server == NULL ? NULL : ex->server->pub.name,
+        .reason = failure_word(outcome->reason),
+        .outcome = *outcome,
+    };
+    access_log(&record);
+}
+
+/* The one place where an exchange ends: its link is released, its chain, the counters and the access log are told. */
+void exchange_end(exchange_t *ex, weir_reason_t reason)
+{
+    if (ex->state == EXCHANGE_ENDED)
+        return;
+    ex->state = EXCHANGE_ENDED;
+    ex->pub.client = NULL;
+    timer_stop(&ex->timer);
+    weir_list_remove(&ex->pub.carrier_node);
+    weir_outcome_t outcome = {
+        .reason = reason,
+        .status = ex->status,
+        .us = clock_us() - ex->start_us,
+        .bytes_in = ex->bytes_in,
+        .bytes_out = ex->bytes_out,
+    };
+    if (ex->channel != NULL)
+        channel_forget(ex, reason);
+    if (ex->call != NULL)
+        call_forget(ex, reason);
+    if (ex->session != NULL)
+        session_unlisten(ex->session, ex);
+    if (ex->link != NULL)
+        link_release(ex->link, ex, reason == WEIR_REASON_NONE);
+    if (ex->upstream != NULL)
+        chain_end(ex, &outcome);
+    if (proc->kind == PROC_WORKER)
+        exchange_report(ex, &outcome);
+    buf_unref(ex->pub.body.buf);
+    ex->pub.body = (weir_chunk_t){0};
+    weir_list_remove(&ex->node);
+    weir_list_append(&proc->exchanges->ended, &ex->node);
+    proc->exchanges->nlive--;
+    timer_at_turn_end(&proc->exchanges->sweep);
+}
+
+void exchanges_sweep(void)
+{
+    exchanges_t *all = proc->exchanges;
+    WEIR_LIST_EACH(&all->ended, it) {
+        exchange_t *ex = WEIR_CONTAINER(it, exchange_t, node);
+        weir_list_remove(it);
+        ex->pub.magic = 0;
+        if (ex->arena != NULL)
+            arena_reset(ex->arena);
+        if (all->nspare >= SPARE_MAX) {
+            exchange_free(ex);
+            continue;
+        }
+        weir_list_prepend(&all->spare, &ex->node);
+        all->nspare++;
+    }
+}
+
+static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_t text)
+{
+    if (ex->state == EXCHANGE_ENDED)
+        return;
+    weir_failure_t failure = failure_of(reason, text);
+    if (reason == WEIR_REASON_BREAKER_OPEN)
+        failure.retry_after_s = 1;
+    if (ex->state != EXCHANGE_REPLYING)
+        ex->status = failure.status;
+    log_write(failure.status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO, "exchange failed: %s: %.*s", failure_word(reason),
+              WEIR_FMT(text));
+    timer_stop(&ex->timer);
+    if (ex->pub.client != NULL)
+        ex->accept->fail(&ex->pub, &failure);
+    exchange_end(ex, reason);
+}
+
+void exchange_fail(weir_exchange_t *pub, weir_reason_t reason, const char *format, ...)
+{
+    char text[WEIR_ERROR_MAX];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    size_t used = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    exchange_fail_text(exchange_of(pub), reason, weir_slice(text, used));
+}
+
+void exchange_refuse(weir_exchange_t *pub, weir_reason_t reason, const char *format, ...)
+{
+    char text[WEIR_ERROR_MAX];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    size_t used = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    exchange_take_note(exchange_of(pub));
+    exchange_fail_text(exchange_of(pub), reason, weir_slice(text, used));
+}
+
+void exchange_abandon(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state == EXCHANGE_ENDED)
+        return;
+    ex->pub.client = NULL;
+    if (ex->status == 0)
+        ex->status = 499;
+    exchange_end(ex, WEIR_REASON_CLIENT_GONE);
+}
+
+void exchange_sent(weir_exchange_t *pub, uint64_t bytes)
+{
+    exchange_of(pub)->bytes_out += bytes;
+}
+
+int exchange_lease(weir_exchange_t *pub, weir_link_t *link)
+{
+    return link_lease(link, exchange_of(pub));
+}
+
+bool exchange_wants_own_link(const weir_exchange_t *pub)
+{
+    return exchange_of(pub)->is_own_link;
+}
+
+weir_server_t *exchange_server(const weir_exchange_t *pub)
+{
+    const exchange_t *ex = exchange_of(pub);
+    return ex->server == NULL ? NULL : &ex->server->pub;
+}

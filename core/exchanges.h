@@ -1,0 +1,22 @@
+/* exchanges.h: all exchanges of a process, and the two steps in which exchange.c, chain.c and reply.c share an exchange. */
+#ifndef EXCHANGES_H
+#define EXCHANGES_H
+
+#include "exchange.h"
+
+typedef struct exchanges {
+    weir_list_t live, ended, spare;
+    size_t nlive, nspare;
+    weir_timer_t sweep; /* at the end of a turn in which one ended */
+} exchanges_t;
+
+exchanges_t *exchanges_new(void);
+void exchanges_free(exchanges_t *all);
+
+/* The one place where an exchange ends. Nothing is sent to the client here. */
+void exchange_end(exchange_t *ex, weir_reason_t reason);
+
+/* Give the request's buffers back; the id is kept, an error may still have to name it. */
+void exchange_release_request(exchange_t *ex);
+
+#endif

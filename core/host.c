@@ -1,0 +1,102 @@
+/* host.c: see host.h. Every entry is a function of the file that owns the subject; what is here only turns the public faces of
+ * objects into the host's own.
+ */
+#include "host.h"
+
+#include "buf.h"
+#include "child.h"
+#include "exchange.h"
+#include "http1.h"
+#include "http_date.h"
+#include "link.h"
+#include "listener.h"
+#include "log.h"
+#include "message.h"
+#include "stream.h"
+#include "target.h"
+#include "timer.h"
+
+static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin,
+                          bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
+{
+    server_t *server = WEIR_CONTAINER(pub, server_t, pub);
+    target_free(server->target);
+    server->target = target_new(host, port, is_tls, ca, pin, verify, connect_timeout_ms, err);
+    return server->target == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
+static weir_stream_t *link_connect(weir_link_t *link, const weir_stream_events_t *events, void *owner, weir_error_t *err)
+{
+    return stream_connect_target(WEIR_CONTAINER(link->server, server_t, pub)->target, events, owner, err);
+}
+
+static weir_server_t *upstream_server(weir_upstream_t *pub, uint32_t index)
+{
+    return index < pub->nservers ? &upstream_of(pub)->servers[index].pub : NULL;
+}
+
+static const weir_host_t table = {
+    .abi_major = WEIR_ABI_MAJOR,
+    .abi_minor = WEIR_ABI_MINOR,
+    .size = sizeof(weir_host_t),
+    .now_ms = now_ms,
+    .log = log_write,
+    .timeouts = timers_get,
+    .timer_start = timer_start,
+    .timer_stop = timer_stop,
+    .buf_new = buf_new,
+    .buf_ref = buf_ref,
+    .buf_unref = buf_unref,
+    .stream_read = stream_read,
+    .stream_write = stream_write,
+    .stream_pause = stream_pause,
+    .stream_own = stream_own,
+    .stream_limit = stream_limit,
+    .stream_close = stream_close,
+    .stream_finish = stream_finish,
+    .stream_peer = stream_peer,
+    .stream_is_tls = stream_is_tls,
+    .stream_connect = link_connect,
+    .server_address = server_address,
+    .http_request = http1_parse_request,
+    .http_reply = http1_parse_reply,
+    .http_chunked = http1_chunked_decode,
+    .http_reason = http1_reason,
+    .http_date = http_date,
+    .message_scan = message_scan,
+    .message_error = message_error,
+    .exchange_new = exchange_new,
+    .exchange_start = exchange_start,
+    .exchange_refuse = exchange_refuse,
+    .exchange_abandon = exchange_abandon,
+    .exchange_drained = exchange_drained,
+    .exchange_sent = exchange_sent,
+    .exchange_alloc = exchange_alloc,
+    .exchange_hold = exchange_hold,
+    .exchange_resume = exchange_resume,
+    .exchange_fail = exchange_fail,
+    .exchange_answer = exchange_answer,
+    .upstream_server = upstream_server,
+    .link_open = link_open,
+    .link_close = link_close,
+    .exchange_lease = exchange_lease,
+    .exchange_wants_own_link = exchange_wants_own_link,
+    .exchange_server = exchange_server,
+    .link_up = link_up,
+    .link_down = link_down,
+    .link_free_again = link_free_again,
+    .reply_head = reply_head,
+    .reply_bytes = reply_bytes,
+    .reply_end = reply_end,
+    .link_message = link_message,
+    .child_start = child_start,
+    .child_stop = child_stop,
+    .child_pid = child_pid,
+    .listener_is_loopback = listener_is_loopback,
+    .timer_at_turn_end = timer_at_turn_end,
+};
+
+const weir_host_t *host_table(void)
+{
+    return &table;
+}

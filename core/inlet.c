@@ -1,0 +1,296 @@
+/* inlet.c: see inlet.h. Each worker has one inlet; an exchange finds it in pub.client. A message stays in the frame it came in until
+ * the chain has let it go: the frame's buffer is borrowed, not copied.
+ */
+#include "inlet.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "exchanges.h"
+#include "log.h"
+#include "message.h"
+#include "proc.h"
+#include "session.h"
+#include "timer.h"
+
+#define INLET_LIMIT (64u << 20) /* unsent bytes to a worker that does not read */
+#define INLET_PLACE(id) ((id)&0xffffu)
+
+typedef struct inlet {
+    weir_list_t node;
+    wire_t wire;
+    int worker;
+    uint32_t generation;
+    exchange_t **places; /* by the low half of the worker's number */
+    uint32_t nplaces;
+    weir_timer_t burial;
+} inlet_t;
+
+static int inlet_head(weir_exchange_t *pub, const weir_reply_t *reply);
+static int inlet_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n);
+static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
+static void inlet_end(weir_exchange_t *pub);
+static void inlet_fail(weir_exchange_t *pub, const weir_failure_t *failure);
+
+static const weir_accept_t inlet_accept = {
+    .reply_head = inlet_head,
+    .reply_bytes = inlet_bytes,
+    .reply_message = inlet_message,
+    .reply_end = inlet_end,
+    .fail = inlet_fail,
+};
+
+static const weir_listener_t inlet_listener = {.name = "channel", .accept = &inlet_accept};
+
+static int inlet_say(exchange_t *ex, frame_t frame, const weir_chunk_t *parts, size_t n)
+{
+    inlet_t *inlet = ex->pub.client;
+    frame.id = ex->channel_id;
+    return wire_write(&inlet->wire, &frame, parts, n);
+}
+
+static void inlet_forget(exchange_t *ex)
+{
+    inlet_t *inlet = ex->pub.client;
+    inlet->places[INLET_PLACE(ex->channel_id)] = NULL;
+}
+
+static int inlet_head(weir_exchange_t *pub, const weir_reply_t *reply)
+{
+    uint8_t word = reply->has_body ? FRAME_STREAM : FRAME_ACCEPTED;
+    return inlet_say(exchange_of(pub), (frame_t){.word = word, .arg = reply->status}, NULL, 0);
+}
+
+static int inlet_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
+{
+    return inlet_message(pub, chunks, n, (weir_slice_t){NULL, 0}, true);
+}
+
+/* The answer to `initialize` brings the session with it. */
+static void inlet_grant(exchange_t *ex)
+{
+    session_t *session = ex->session;
+    if (!ex->is_own_link || session == NULL || session->state != SESSION_OPEN)
+        return;
+    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)session->id, sizeof(session->id))}, {.bytes = ex->version}};
+    inlet_say(ex, (frame_t){.word = FRAME_SESSION, .extra = (uint32_t)ex->version.n}, parts, 2);
+}
+
+static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
+{
+    exchange_t *ex = exchange_of(pub);
+    weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 2];
+    if (is_final)
+        inlet_grant(ex);
+    chunks[0] = (weir_chunk_t){.bytes = event_id};
+    for (size_t i = 0; i < n; i++)
+        chunks[i + 1] = parts[i];
+    frame_t frame = {
+        .word = FRAME_MESSAGE,
+        .flags = is_final ? FRAME_FINAL : 0,
+        .arg = pub->reply_status == 0 ? 200 : pub->reply_status,
+        .extra = (uint32_t)event_id.n,
+    };
+    int result = inlet_say(ex, frame, chunks, n + 1);
+    if (is_final)
+        inlet_forget(ex);
+    return result == WEIR_EFULL ? WEIR_OK : result;
+}
+
+static void inlet_end(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->is_stream)
+        inlet_say(ex, (frame_t){.word = FRAME_END}, NULL, 0);
+    inlet_forget(ex);
+}
+
+static void inlet_fail(weir_exchange_t *pub, const weir_failure_t *failure)
+{
+    exchange_t *ex = exchange_of(pub);
+    weir_chunk_t text = {.bytes = failure->text};
+    inlet_say(ex, (frame_t){.word = FRAME_FAIL, .arg = (uint16_t)failure->reason}, &text, 1);
+    inlet_forget(ex);
+}
+
+static upstream_t *upstream_by_digest(uint64_t digest)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it) {
+        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
+        if (up->digest == digest)
+            return up;
+    }
+    return NULL;
+}
+
+static bool inlet_place(inlet_t *inlet, exchange_t *ex)
+{
+    uint32_t place = INLET_PLACE(ex->channel_id);
+    if (place >= inlet->nplaces) {
+        uint32_t count = place < 63 ? 64 : (place + 1) * 2;
+        exchange_t **places = realloc(inlet->places, count * sizeof(*places));
+        if (places == NULL)
+            return false;
+        memset(places + inlet->nplaces, 0, (count - inlet->nplaces) * sizeof(*places));
+        inlet->places = places;
+        inlet->nplaces = count;
+    }
+    inlet->places[place] = ex;
+    return true;
+}
+
+/* A session's GET and DELETE need no link and pass no chain. */
+static void inlet_serve_session(exchange_t *ex, session_t *session)
+{
+    ex->state = EXCHANGE_SENT;
+    if (ex->pub.verb == WEIR_VERB_LISTEN) {
+        ex->session = session;
+        session_listen(session, ex);
+        return;
+    }
+    reply_accepted(ex, 200);
+    session_end(session);
+}
+
+static void inlet_serve_message(exchange_t *ex, session_t *session)
+{
+    if (session != NULL) {
+        ex->session = session;
+        if (link_lease(&session->link->pub, ex) != WEIR_OK) {
+            exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: the session's server is gone", ex->upstream->pub.name);
+            return;
+        }
+    }
+    exchange_enter(ex, ex->upstream);
+}
+
+static void inlet_serve(exchange_t *ex, const frame_t *frame, const uint8_t *session_id)
+{
+    session_t *session = NULL;
+    if (frame->flags & FRAME_HAS_SESSION) {
+        session = ex->upstream == NULL ? NULL : session_find(ex->upstream, session_id);
+        if (session == NULL) {
+            exchange_fail(&ex->pub, WEIR_REASON_SESSION_NOT_FOUND, "the session has ended; initialize again");
+            return;
+        }
+    }
+    if (ex->upstream == NULL)
+        exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "the keeper does not know this upstream");
+    else if (ex->pub.verb == WEIR_VERB_MESSAGE)
+        inlet_serve_message(ex, session);
+    else
+        inlet_serve_session(ex, session);
+}
+
+static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payload)
+{
+    call_head_t head;
+    if (payload.n < sizeof(head) + frame->extra)
+        return;
+    memcpy(&head, payload.p, sizeof(head));
+    weir_exchange_t *pub = exchange_new((weir_listener_t *)&inlet_listener, inlet);
+    if (pub == NULL)
+        return;
+    exchange_t *ex = exchange_of(pub);
+    ex->channel_id = frame->id;
+    ex->upstream = upstream_by_digest(head.upstream);
+    pub->verb = frame->arg & 0xff;
+    pub->era = frame->arg >> 8;
+    pub->last_event_id = weir_slice(payload.p + sizeof(head), frame->extra);
+    size_t skip = sizeof(head) + frame->extra;
+    pub->message.bytes = weir_slice(payload.p + skip, payload.n - skip);
+    pub->body = (weir_chunk_t){.bytes = pub->message.bytes, .buf = inlet->wire.in};
+    buf_ref(inlet->wire.in);
+    if (!inlet_place(inlet, ex)) {
+        exchange_end(ex, WEIR_REASON_INTERNAL);
+        return;
+    }
+    if (pub->verb == WEIR_VERB_MESSAGE && message_scan(pub->message.bytes, &pub->message.envelope) != WEIR_SCAN_OK) {
+        exchange_fail(pub, WEIR_REASON_NOT_JSONRPC, "the message is no JSON-RPC message");
+        return;
+    }
+    ex->is_own_link = !(frame->flags & FRAME_HAS_SESSION) && pub->era == WEIR_ERA_LEGACY;
+    inlet_serve(ex, frame, head.session);
+}
+
+static void inlet_frame(void *owner, const frame_t *frame, weir_slice_t payload)
+{
+    inlet_t *inlet = owner;
+    if (frame->word == FRAME_CALL) {
+        inlet_call(inlet, frame, payload);
+        return;
+    }
+    uint32_t place = INLET_PLACE(frame->id);
+    exchange_t *ex = place < inlet->nplaces ? inlet->places[place] : NULL;
+    if (ex == NULL || ex->channel_id != frame->id)
+        return;
+    if (frame->word == FRAME_CANCEL) {
+        inlet->places[place] = NULL;
+        ex->pub.client = NULL;
+        exchange_end(ex, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_CLIENT_GONE);
+    } else if (frame->word == FRAME_PAUSE) {
+        ex->is_paused = frame->arg;
+        call_pause(ex, frame->arg);
+    }
+}
+
+static void inlet_bury(void *arg)
+{
+    inlet_t *inlet = arg;
+    free(inlet->places);
+    free(inlet);
+}
+
+static void inlet_close(inlet_t *inlet)
+{
+    wire_close(&inlet->wire);
+    weir_list_remove(&inlet->node);
+    for (uint32_t i = 0; i < inlet->nplaces; i++)
+        if (inlet->places[i] != NULL)
+            exchange_abandon(&inlet->places[i]->pub);
+    timer_at_turn_end(&inlet->burial);
+}
+
+static void inlet_gone(void *owner, const char *why)
+{
+    inlet_t *inlet = owner;
+    log_write(WEIR_LOG_DEBUG, "worker/%d of generation %u: channel closed: %s", inlet->worker, inlet->generation, why);
+    inlet_close(inlet);
+    if (proc->on_inlet_gone != NULL)
+        proc->on_inlet_gone();
+}
+
+int inlet_open(int worker, uint32_t generation, int fd, weir_error_t *err)
+{
+    inlet_t *inlet = calloc(1, sizeof(*inlet));
+    if (inlet == NULL) {
+        close(fd);
+        return weir_error(err, "no memory for a channel");
+    }
+    inlet->worker = worker;
+    inlet->generation = generation;
+    inlet->burial = (weir_timer_t){.fire = inlet_bury, .arg = inlet};
+    weir_list_init(&inlet->burial.node);
+    inlet->wire = (wire_t){.owner = inlet, .frame = inlet_frame, .gone = inlet_gone};
+    weir_list_append(&proc->inlets, &inlet->node);
+    if (wire_open(&inlet->wire, fd, INLET_LIMIT, err) == WEIR_OK)
+        return WEIR_OK;
+    weir_list_remove(&inlet->node);
+    free(inlet);
+    return WEIR_EFAIL;
+}
+
+size_t inlets_count(void)
+{
+    size_t n = 0;
+    WEIR_LIST_EACH(&proc->inlets, it)
+        n++;
+    return n;
+}
+
+void inlets_close(void)
+{
+    WEIR_LIST_EACH(&proc->inlets, it)
+        inlet_close(WEIR_CONTAINER(it, inlet_t, node));
+}

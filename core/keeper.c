@@ -1,0 +1,220 @@
+/* keeper.c: a keeper: owns what must outlive a worker: stdio children, the legacy sessions on them, their event logs.
+ *
+ * It survives reloads. An upstream whose definition did not change stays as it is; one that changed or went is retired: the workers
+ * that still know it may use it until drain_timeout, then its sessions and children end. A configuration lives as long as an
+ * upstream made from it.
+ *
+ *   state     event                            next
+ *   SERVING   CONFIG                           SERVING with the new upstreams; the old ones are retired
+ *   SERVING   DRAIN                            DRAINING
+ *   DRAINING  the last worker's channel ends   STOPPING
+ *   any       STOP, master gone                STOPPING: sessions end, children are ended in their order
+ *   STOPPING  the last child is reaped         leaves
+ */
+#include "keeper.h"
+
+#include <ev.h>
+#include <stdlib.h>
+
+#include "child.h"
+#include "exchanges.h"
+#include "inlet.h"
+#include "log.h"
+#include "modules.h"
+#include "proc.h"
+#include "room.h"
+#include "stats.h"
+#include "timer.h"
+
+typedef struct retiring {
+    upstream_t *upstream;
+    weir_timer_t timer;
+} retiring_t;
+
+static void keeper_leave(void)
+{
+    ev_break(proc->loop, EVBREAK_ALL);
+}
+
+static void upstreams_end(void)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        upstream_free(WEIR_CONTAINER(it, upstream_t, node));
+}
+
+static void keeper_stop(void)
+{
+    if (proc->is_stopping)
+        return;
+    proc->is_stopping = true;
+    inlets_close();
+    upstreams_end();
+    children_on_empty(keeper_leave);
+}
+
+static void keeper_inlet_gone(void)
+{
+    if (proc->is_draining && inlets_count() == 0)
+        keeper_stop();
+}
+
+static void keeper_drain(void)
+{
+    proc->is_draining = true;
+    keeper_inlet_gone();
+}
+
+static void keeper_peer(int slot, uint32_t generation, int fd)
+{
+    weir_error_t err;
+    if (inlet_open(slot, generation, fd, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "worker/%d cannot be reached: %s", slot, err.text);
+}
+
+/* Configurations are freed with their last upstream. */
+static void config_release(config_t *config)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        if (WEIR_CONTAINER(it, upstream_t, node)->config == config)
+            return;
+    if (config != proc->config && config != proc->first_config)
+        config_free(config);
+}
+
+static void upstream_retired(void *arg)
+{
+    retiring_t *r = arg;
+    config_t *config = r->upstream->config;
+    log_write(WEIR_LOG_INFO, "upstream %s of an older configuration ends", r->upstream->pub.name);
+    upstream_free(r->upstream);
+    config_release(config);
+    free(r);
+}
+
+static void upstream_retire(upstream_t *up)
+{
+    if (up->is_retired)
+        return;
+    up->is_retired = true;
+    retiring_t *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return;
+    r->upstream = up;
+    r->timer = (weir_timer_t){.fire = upstream_retired, .arg = r};
+    weir_list_init(&r->timer.node);
+    timer_start(timers_get(proc->config->drain_timeout_ms), &r->timer);
+}
+
+static upstream_t *upstream_living(uint64_t digest)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it) {
+        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
+        if (up->digest == digest && !up->is_retired)
+            return up;
+    }
+    return NULL;
+}
+
+static bool is_kept(const conf_upstream_t *conf)
+{
+    const weir_module_t *module = modules_find(proc->modules, conf->transport);
+    return module != NULL && module->transport != NULL && module->transport->connect != NULL &&
+           (module->transport->connect->flags & WEIR_CONNECT_KEPT);
+}
+
+/* Make what is new into `fresh`; on failure nothing has changed. */
+static int upstreams_make(config_t *config, weir_list_t *fresh, weir_error_t *err)
+{
+    for (size_t i = 0; i < config->nupstreams; i++) {
+        const conf_upstream_t *conf = &config->upstreams[i];
+        upstream_t *up;
+        if (!is_kept(conf) || upstream_living(conf->digest) != NULL)
+            continue;
+        if (upstream_new(config, conf, &up, err) != WEIR_OK) {
+            WEIR_LIST_EACH(fresh, it)
+                upstream_free(WEIR_CONTAINER(it, upstream_t, node));
+            return WEIR_EFAIL;
+        }
+        up->config = config;
+        weir_list_append(fresh, &up->node);
+    }
+    return WEIR_OK;
+}
+
+static bool config_has(const config_t *config, uint64_t digest)
+{
+    for (size_t i = 0; i < config->nupstreams; i++)
+        if (config->upstreams[i].digest == digest)
+            return true;
+    return false;
+}
+
+static int keeper_apply(config_t *config, weir_error_t *err)
+{
+    weir_list_t fresh;
+    weir_list_init(&fresh);
+    if (modules_load(proc->modules, config, err) != WEIR_OK || upstreams_make(config, &fresh, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    WEIR_LIST_EACH(&proc->upstreams, old)
+        if (!config_has(config, WEIR_CONTAINER(old, upstream_t, node)->digest))
+            upstream_retire(WEIR_CONTAINER(old, upstream_t, node));
+    WEIR_LIST_EACH(&fresh, it) {
+        weir_list_remove(it);
+        weir_list_append(&proc->upstreams, it);
+        upstream_start(WEIR_CONTAINER(it, upstream_t, node));
+    }
+    return WEIR_OK;
+}
+
+static int keeper_config(const char *text, const char *file, uint32_t generation, weir_error_t *err)
+{
+    config_t *config;
+    (void)generation;
+    if (config_parse(text, file, &config, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (keeper_apply(config, err) != WEIR_OK) {
+        config_free(config);
+        return WEIR_EFAIL;
+    }
+    config_t *before = proc->config;
+    proc->config = config;
+    config_release(before);
+    return WEIR_OK;
+}
+
+static const process_events_t keeper_events = {
+    .drain = keeper_drain,
+    .stop = keeper_stop,
+    .peer = keeper_peer,
+    .config = keeper_config,
+    .master_gone = keeper_stop,
+};
+
+static int keeper_set_up(const process_args_t *args, weir_error_t *err)
+{
+    if (room_enter(args, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    proc->first_config = proc->config;
+    proc->on_inlet_gone = keeper_inlet_gone;
+    proc->children = children_new();
+    if (proc->children == NULL)
+        return weir_error(err, "no memory for the children");
+    return keeper_apply(proc->config, err);
+}
+
+int keeper_main(const process_args_t *args)
+{
+    weir_error_t err;
+    if (process_enter(args, &keeper_events) != WEIR_OK)
+        return 1;
+    if (keeper_set_up(args, &err) != WEIR_OK) {
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
+        return 1;
+    }
+    process_ready();
+    ev_run(proc->loop, 0);
+    children_free(proc->children);
+    room_leave();
+    process_leave();
+    return 0;
+}

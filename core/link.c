@@ -1,0 +1,175 @@
+/* link.c: see the table in link.h. */
+#include "link.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "call.h"
+#include "exchanges.h"
+#include "log.h"
+#include "proc.h"
+#include "session.h"
+#include "stats.h"
+#include "timer.h"
+
+static void link_bury(void *arg)
+{
+    link_t *link = arg;
+    link->pub.magic = 0;
+    free(link);
+}
+
+/* The one place where a link changes its state; tells the chain's link owner. */
+static void link_move(link_t *link, weir_link_state_t state, const char *why)
+{
+    static const weir_link_event_t events[] = {
+        [WEIR_LINK_IDLE] = WEIR_LINK_EVENT_FREE,
+        [WEIR_LINK_DEAD] = WEIR_LINK_EVENT_DOWN,
+    };
+    weir_link_state_t old = link->pub.state;
+    link->pub.state = state;
+    if (state == WEIR_LINK_BUSY)
+        return;
+    weir_link_event_t event = old == WEIR_LINK_CONNECTING && state == WEIR_LINK_IDLE ? WEIR_LINK_EVENT_UP : events[state];
+    chain_item_t *owner = link_upstream(link)->link_owner;
+    owner->ops->link(owner->self, &link->pub, event, why);
+}
+
+weir_link_t *link_open(weir_server_t *server, weir_error_t *err)
+{
+    upstream_t *up = upstream_of(server->upstream);
+    link_t *link = calloc(1, sizeof(*link));
+    if (link == NULL) {
+        weir_error(err, "%s: no memory for a link", up->pub.name);
+        return NULL;
+    }
+    link->pub = (weir_link_t){.magic = WEIR_LINK_MAGIC, .state = WEIR_LINK_CONNECTING, .server = server};
+    link->pub.born_ms = now_ms();
+    link->burial = (weir_timer_t){.fire = link_bury, .arg = link};
+    weir_list_init(&link->burial.node);
+    weir_list_init(&link->pub.node);
+    weir_list_init(&link->exchanges);
+    weir_list_append(&WEIR_CONTAINER(server, server_t, pub)->links, &link->in_server);
+    if (up->connect->open(&link->pub, err) != WEIR_OK) {
+        weir_list_remove(&link->in_server);
+        free(link);
+        return NULL;
+    }
+    stats_add(up->stats, STATS_LINKS, 1);
+    return &link->pub;
+}
+
+void link_up(weir_link_t *pub)
+{
+    link_t *link = link_of(pub);
+    if (link->pub.state != WEIR_LINK_CONNECTING)
+        return;
+    link->pub.born_ms = now_ms();
+    link_move(link, WEIR_LINK_IDLE, NULL);
+}
+
+/* Everybody who was on the link learns it; each exchange ends on its own. */
+static void link_fail_exchanges(link_t *link, weir_reason_t reason, const char *why)
+{
+    while (!weir_list_empty(&link->exchanges)) {
+        exchange_t *ex = WEIR_CONTAINER(link->exchanges.next, exchange_t, on_link);
+        weir_list_remove(&ex->on_link);
+        ex->link = NULL;
+        ex->pub.link = NULL;
+        exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
+    }
+}
+
+/* Dead is dead once: what comes later finds the state and goes away. */
+static void link_die(link_t *link, weir_reason_t reason, const char *why)
+{
+    if (link->pub.state == WEIR_LINK_DEAD)
+        return;
+    upstream_t *up = link_upstream(link);
+    weir_list_remove(&link->in_server);
+    link_move(link, WEIR_LINK_DEAD, why);
+    stats_add(up->stats, STATS_LINKS, -1);
+    if (link->calls != NULL)
+        calls_fail(link, reason, why);
+    if (link->session != NULL)
+        session_lost(link->session, why);
+    link_fail_exchanges(link, reason, why);
+    timer_at_turn_end(&link->burial);
+}
+
+void link_down(weir_link_t *pub, weir_reason_t reason, const char *format, ...)
+{
+    char why[WEIR_ERROR_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof(why), format, args);
+    va_end(args);
+    link_die(link_of(pub), reason, why);
+}
+
+void link_close(weir_link_t *pub, weir_reason_t reason, const char *why)
+{
+    link_t *link = link_of(pub);
+    if (link->pub.state == WEIR_LINK_DEAD)
+        return;
+    link_upstream(link)->connect->close(pub);
+    link_die(link, reason, why);
+}
+
+int link_lease(weir_link_t *pub, exchange_t *ex)
+{
+    link_t *link = link_of(pub);
+    bool is_shared = link_upstream(link)->connect->flags & WEIR_CONNECT_STREAM;
+    if (pub->state != WEIR_LINK_IDLE && !(pub->state == WEIR_LINK_BUSY && is_shared))
+        return WEIR_EFULL;
+    pub->exchanges++;
+    pub->is_used = true;
+    if (pub->state == WEIR_LINK_IDLE)
+        link_move(link, WEIR_LINK_BUSY, NULL);
+    weir_list_append(&link->exchanges, &ex->on_link);
+    ex->link = link;
+    ex->pub.link = pub;
+    ex->server = WEIR_CONTAINER(pub->server, server_t, pub);
+    return WEIR_OK;
+}
+
+void link_release(link_t *link, exchange_t *ex, bool is_whole)
+{
+    weir_list_remove(&ex->on_link);
+    ex->link = NULL;
+    link->pub.exchanges--;
+    bool is_stream = link_upstream(link)->connect->flags & WEIR_CONNECT_STREAM;
+    if (!is_stream) {
+        if (!is_whole && link->pub.state != WEIR_LINK_DEAD)
+            link_upstream(link)->connect->abandon(&link->pub, &ex->pub);
+        ex->pub.link = NULL;
+        return;
+    }
+    ex->pub.link = NULL;
+    if (link->pub.state == WEIR_LINK_BUSY && link->pub.exchanges == 0 && link->session == NULL)
+        link_move(link, WEIR_LINK_IDLE, NULL);
+}
+
+void link_free_again(weir_link_t *pub)
+{
+    link_t *link = link_of(pub);
+    if (pub->state == WEIR_LINK_BUSY && pub->exchanges == 0)
+        link_move(link, WEIR_LINK_IDLE, NULL);
+}
+
+void link_own(link_t *link, struct session *session)
+{
+    link->session = session;
+    link->pub.is_owned = true;
+}
+
+void link_disown(link_t *link)
+{
+    link->session = NULL;
+    link_close(&link->pub, WEIR_REASON_SESSION_NOT_FOUND, "its session has ended");
+}
+
+int link_message(weir_link_t *pub, weir_slice_t bytes)
+{
+    return calls_message(link_of(pub), bytes);
+}

@@ -1,0 +1,47 @@
+/* listener.h: where clients arrive. The sockets are the master's; a worker accepts from its own share of them.
+ *
+ * Owned by the worker from listener_new() to its end. A keeper has one listener that no client connects to: the channel.
+ */
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include <weir/module.h>
+
+#include "config.h"
+#include "upstream.h"
+
+typedef struct route {
+    weir_slice_t host; /* empty: any */
+    weir_slice_t path;
+    upstream_t *upstream;
+} route_t;
+
+struct weir_listener {
+    const char *name;
+    const conf_listener_t *conf;
+    const weir_accept_t *accept;
+    void *self; /* the transport's instance */
+    void *options;
+    route_t *routes;
+    size_t nroutes;
+    struct tls_server *tls;
+    struct accepter *accepters; /* one for each socket */
+    size_t naccepters;
+    bool is_loopback;
+    weir_listener_t *next;
+};
+
+int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *arena, weir_list_t *upstreams,
+                 weir_listener_t **out, weir_error_t *err);
+void listener_free(weir_listener_t *listener);
+
+/* Accept from a listening socket, which stays the master's. */
+int listener_accept(weir_listener_t *listener, int fd, weir_error_t *err);
+/* Take no new clients; see `drain` of weir_accept_t. */
+void listener_drain(weir_listener_t *listener, bool now);
+
+/* The upstream for a host and a target ("/mcp?x"), or NULL. */
+upstream_t *listener_route(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target);
+bool listener_is_loopback(const weir_listener_t *listener);
+
+#endif

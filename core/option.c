@@ -1,0 +1,353 @@
+/* option.c: see option.h. One function reads one type; the table says which, where to, and how far. */
+#include "option.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "suggest.h"
+
+typedef struct reader {
+    const config_source_t *source;
+    arena_t *arena;
+    const char *what;
+    weir_error_t *err;
+} reader_t;
+
+int config_error(const config_source_t *source, const node_t *at, weir_error_t *err, const char *format, ...)
+{
+    if (err == NULL)
+        return WEIR_EFAIL;
+    int n = snprintf(err->text, sizeof(err->text), "%s:%d:%d: ", source->file, at->line, at->column);
+    if (n > 0 && (size_t)n < sizeof(err->text)) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->text + n, sizeof(err->text) - (size_t)n, format, args);
+        va_end(args);
+    }
+    return WEIR_EFAIL;
+}
+
+static int mistaken(const reader_t *r, const weir_option_t *o, const node_t *node, const char *expected)
+{
+    if (node->kind != NODE_SCALAR)
+        return config_error(r->source, node, r->err, "%s of %s: expected %s, found a %s", o->name, r->what, expected,
+                            node->kind == NODE_LIST ? "list" : "map");
+    return config_error(r->source, node, r->err, "%s of %s: expected %s, found \"%.*s\"", o->name, r->what, expected,
+                        WEIR_FMT(node->text));
+}
+
+/* Digits, and what follows them. */
+static bool digits_read(weir_slice_t *text, uint64_t *value)
+{
+    size_t n = 0;
+    *value = 0;
+    while (n < text->n && text->p[n] >= '0' && text->p[n] <= '9') {
+        if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (uint64_t)(text->p[n] - '0'), value))
+            return false;
+        n++;
+    }
+    text->p += n;
+    text->n -= n;
+    return n > 0;
+}
+
+typedef struct unit {
+    const char *name;
+    uint64_t factor;
+} unit_t;
+
+static bool unit_read(weir_slice_t text, const unit_t *units, uint64_t *value)
+{
+    uint64_t number;
+    if (!digits_read(&text, &number))
+        return false;
+    if (number == 0 && text.n == 0) {
+        *value = 0;
+        return true;
+    }
+    for (; units->name != NULL; units++)
+        if (weir_slice_eq(text, weir_slice_str(units->name)))
+            return !__builtin_mul_overflow(number, units->factor, value);
+    return false;
+}
+
+bool duration_read(weir_slice_t text, uint64_t *ms)
+{
+    static const unit_t units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+    return unit_read(text, units, ms);
+}
+
+bool size_read(weir_slice_t text, uint64_t *bytes)
+{
+    static const unit_t units[] = {{"", 1},          {"B", 1},          {"KiB", 1u << 10}, {"MiB", 1u << 20},
+                                   {"GiB", 1u << 30}, {"k", 1u << 10},   {"m", 1u << 20},   {NULL, 0}};
+    return unit_read(text, units, bytes);
+}
+
+static int in_range(const reader_t *r, const weir_option_t *o, const node_t *node, double value)
+{
+    if (o->min == o->max || (value >= o->min && value <= o->max))
+        return WEIR_OK;
+    const char *unit = o->type == WEIR_TYPE_DURATION ? " ms" : o->type == WEIR_TYPE_SIZE ? " bytes" : "";
+    return config_error(r->source, node, r->err, "%s of %s: %.*s is out of range; it must be from %.15g to %.15g%s", o->name,
+                        r->what, WEIR_FMT(node->text), o->min, o->max, unit);
+}
+
+static int read_bool(const reader_t *r, const weir_option_t *o, const node_t *node, bool *out)
+{
+    *out = weir_slice_eq(node->text, WEIR_LIT("true"));
+    if (node->kind == NODE_SCALAR && (*out || weir_slice_eq(node->text, WEIR_LIT("false"))))
+        return WEIR_OK;
+    return mistaken(r, o, node, "true or false");
+}
+
+static int read_int(const reader_t *r, const weir_option_t *o, const node_t *node, int64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    if (node->kind == NODE_SCALAR && node->text.n > 0)
+        *out = strtoll(node->text.p, &end, 10);
+    if (end == NULL || *end != '\0' || errno != 0)
+        return mistaken(r, o, node, "a whole number");
+    return in_range(r, o, node, (double)*out);
+}
+
+static int read_duration(const reader_t *r, const weir_option_t *o, const node_t *node, uint64_t *out)
+{
+    if (node->kind != NODE_SCALAR || !duration_read(node->text, out))
+        return mistaken(r, o, node, "a duration with its unit, as 250ms, 30s, 5m, 1h or 1d");
+    return in_range(r, o, node, (double)*out);
+}
+
+static int read_size(const reader_t *r, const weir_option_t *o, const node_t *node, uint64_t *out)
+{
+    if (node->kind != NODE_SCALAR || !size_read(node->text, out))
+        return mistaken(r, o, node, "a size, as 512, 64KiB, 4MiB or 1GiB");
+    return in_range(r, o, node, (double)*out);
+}
+
+static int read_ratio(const reader_t *r, const weir_option_t *o, const node_t *node, double *out)
+{
+    char *end = NULL;
+    if (node->kind == NODE_SCALAR && node->text.n > 0)
+        *out = strtod(node->text.p, &end);
+    if (end != NULL && strcmp(end, "%") == 0) {
+        *out /= 100;
+        end++;
+    }
+    if (end == NULL || *end != '\0' || !isfinite(*out))
+        return mistaken(r, o, node, "a ratio, as 0.8 or 80%");
+    return in_range(r, o, node, *out);
+}
+
+static int read_string(const reader_t *r, const weir_option_t *o, const node_t *node, const char **out)
+{
+    if (node->kind != NODE_SCALAR)
+        return mistaken(r, o, node, "a string");
+    *out = node->text.p;
+    return WEIR_OK;
+}
+
+static int read_path(const reader_t *r, const weir_option_t *o, const node_t *node, const char **out)
+{
+    if (node->kind != NODE_SCALAR || node->text.n == 0)
+        return mistaken(r, o, node, "a path");
+    *out = node->text.p;
+    if (node->text.p[0] == '/' || r->source->dir == NULL || r->source->dir[0] == '\0')
+        return WEIR_OK;
+    size_t dir_n = strlen(r->source->dir);
+    char *path = arena_alloc(r->arena, dir_n + node->text.n + 2);
+    if (path == NULL)
+        return config_error(r->source, node, r->err, "no memory");
+    memcpy(path, r->source->dir, dir_n);
+    path[dir_n] = '/';
+    memcpy(path + dir_n + 1, node->text.p, node->text.n);
+    *out = path;
+    return WEIR_OK;
+}
+
+static int read_enum(const reader_t *r, const weir_option_t *o, const node_t *node, int *out)
+{
+    char known[256] = "";
+    const char *nearest = NULL;
+    for (int i = 0; o->names[i] != NULL; i++) {
+        if (node->kind == NODE_SCALAR && weir_slice_eq(node->text, weir_slice_str(o->names[i]))) {
+            *out = i;
+            return WEIR_OK;
+        }
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ", o->names[i]);
+        if (node->kind == NODE_SCALAR)
+            nearest = suggest_nearer(node->text, nearest, o->names[i]);
+    }
+    if (nearest == NULL)
+        return mistaken(r, o, node, known);
+    return config_error(r->source, node, r->err, "%s of %s: \"%.*s\" is none of %s; did you mean \"%s\"?", o->name, r->what,
+                        WEIR_FMT(node->text), known, nearest);
+}
+
+static int read_strings(const reader_t *r, const weir_option_t *o, const node_t *node, weir_strings_t *out)
+{
+    const node_t *items = node->kind == NODE_LIST ? node->items : node;
+    size_t count = node->kind == NODE_LIST ? node->count : 1;
+    const char **strings = arena_alloc(r->arena, (count + 1) * sizeof(*strings));
+    if (strings == NULL)
+        return config_error(r->source, node, r->err, "no memory");
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].kind != NODE_SCALAR)
+            return mistaken(r, o, &items[i], "a string or a list of strings");
+        strings[i] = items[i].text.p;
+    }
+    *out = (weir_strings_t){strings, count};
+    return WEIR_OK;
+}
+
+static int read_map(const reader_t *r, const weir_option_t *o, const node_t *node, weir_map_t *out)
+{
+    if (node->kind != NODE_MAP)
+        return mistaken(r, o, node, "a map of names to strings");
+    const char **words = arena_alloc(r->arena, (2 * node->count + 1) * sizeof(*words));
+    if (words == NULL)
+        return config_error(r->source, node, r->err, "no memory");
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->items[i].kind != NODE_SCALAR)
+            return mistaken(r, o, &node->items[i], "a string");
+        words[i] = node->items[i].key.p;
+        words[node->count + i] = node->items[i].text.p;
+    }
+    *out = (weir_map_t){words, words + node->count, node->count};
+    return WEIR_OK;
+}
+
+static int read_value(const reader_t *r, const weir_option_t *o, const node_t *node, void *out)
+{
+    switch (o->type) {
+    case WEIR_TYPE_BOOL:
+        return read_bool(r, o, node, out);
+    case WEIR_TYPE_INT:
+        return read_int(r, o, node, out);
+    case WEIR_TYPE_DURATION:
+        return read_duration(r, o, node, out);
+    case WEIR_TYPE_SIZE:
+        return read_size(r, o, node, out);
+    case WEIR_TYPE_RATIO:
+        return read_ratio(r, o, node, out);
+    case WEIR_TYPE_STRING:
+        return read_string(r, o, node, out);
+    case WEIR_TYPE_PATH:
+        return read_path(r, o, node, out);
+    case WEIR_TYPE_ENUM:
+        return read_enum(r, o, node, out);
+    case WEIR_TYPE_STRINGS:
+        return read_strings(r, o, node, out);
+    case WEIR_TYPE_MAP:
+        return read_map(r, o, node, out);
+    }
+    return config_error(r->source, node, r->err, "%s of %s: has a type that this weir does not know", o->name, r->what);
+}
+
+static size_t size_of_type(weir_type_t type)
+{
+    static const size_t sizes[] = {
+        [WEIR_TYPE_BOOL] = sizeof(bool),         [WEIR_TYPE_INT] = sizeof(int64_t),
+        [WEIR_TYPE_DURATION] = sizeof(uint64_t), [WEIR_TYPE_SIZE] = sizeof(uint64_t),
+        [WEIR_TYPE_RATIO] = sizeof(double),      [WEIR_TYPE_STRING] = sizeof(char *),
+        [WEIR_TYPE_PATH] = sizeof(char *),       [WEIR_TYPE_ENUM] = sizeof(int),
+        [WEIR_TYPE_STRINGS] = sizeof(weir_strings_t), [WEIR_TYPE_MAP] = sizeof(weir_map_t),
+    };
+    return sizes[type];
+}
+
+/* The default is written as one would write it in the file, and read the same way. */
+static int read_fallback(const reader_t *r, const weir_option_t *o, const node_t *map, void *out)
+{
+    static const node_t nowhere = {.line = 1, .column = 1};
+    const node_t *at = map == NULL ? &nowhere : map;
+    if (o->is_required)
+        return config_error(r->source, at, r->err, "%s needs `%s`: %s", r->what, o->name, o->doc);
+    if (o->fallback == NULL) {
+        memset(out, 0, size_of_type(o->type));
+        return WEIR_OK;
+    }
+    node_t node = {.kind = NODE_SCALAR, .line = at->line, .column = at->column, .text = weir_slice_str(o->fallback)};
+    return read_value(r, o, &node, out);
+}
+
+int options_read_some(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map,
+                      void *out, const char *what, weir_error_t *err)
+{
+    reader_t r = {.source = source, .arena = arena, .what = what, .err = err};
+    if (map != NULL && map->kind != NODE_MAP && !node_is_null(map))
+        return config_error(source, map, err, "%s: expected a map of options", what);
+    for (const weir_option_t *o = table; o != NULL && o->name != NULL; o++) {
+        const node_t *node = node_get(map, o->name);
+        void *member = (char *)out + o->offset;
+        int result = node == NULL || node_is_null(node) ? read_fallback(&r, o, map, member) : read_value(&r, o, node, member);
+        if (result != WEIR_OK)
+            return result;
+    }
+    return WEIR_OK;
+}
+
+static bool table_has(const weir_option_t *table, weir_slice_t key)
+{
+    for (const weir_option_t *o = table; o != NULL && o->name != NULL; o++)
+        if (weir_slice_eq(key, weir_slice_str(o->name)))
+            return true;
+    return false;
+}
+
+static int refuse_unknown(const config_source_t *source, const option_set_t *sets, size_t nsets, const node_t *item,
+                          weir_error_t *err)
+{
+    const char *nearest = NULL;
+    char known[256] = "";
+    for (size_t i = 0; i < nsets; i++) {
+        for (const weir_option_t *o = sets[i].table; o != NULL && o->name != NULL; o++) {
+            size_t used = strlen(known);
+            nearest = suggest_nearer(item->key, nearest, o->name);
+            snprintf(known + used, sizeof(known) - used, "%s%s", used == 0 ? "" : ", ", o->name);
+        }
+    }
+    node_t at = {.line = item->key_line, .column = item->key_column};
+    if (nearest != NULL)
+        return config_error(source, &at, err, "unknown key \"%.*s\" in %s; did you mean \"%s\"?", WEIR_FMT(item->key),
+                            sets[0].what, nearest);
+    return config_error(source, &at, err, "unknown key \"%.*s\" in %s; known are: %s", WEIR_FMT(item->key), sets[0].what,
+                        known);
+}
+
+int options_check_keys(const config_source_t *source, const option_set_t *sets, size_t nsets, const node_t *map,
+                       weir_error_t *err)
+{
+    for (size_t i = 0; map != NULL && map->kind == NODE_MAP && i < map->count; i++) {
+        bool is_known = false;
+        for (size_t j = 0; j < nsets && !is_known; j++)
+            is_known = table_has(sets[j].table, map->items[i].key);
+        if (!is_known)
+            return refuse_unknown(source, sets, nsets, &map->items[i], err);
+    }
+    return WEIR_OK;
+}
+
+int options_read_sets(const config_source_t *source, arena_t *arena, const option_set_t *sets, size_t nsets, const node_t *map,
+                      weir_error_t *err)
+{
+    if (options_check_keys(source, sets, nsets, map, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    for (size_t i = 0; i < nsets; i++)
+        if (sets[i].out != NULL &&
+            options_read_some(source, arena, sets[i].table, map, sets[i].out, sets[i].what, err) != WEIR_OK)
+            return WEIR_EFAIL;
+    return WEIR_OK;
+}
+
+int options_read(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map, void *out,
+                 const char *what, weir_error_t *err)
+{
+    option_set_t set = {table, out, what};
+    return options_read_sets(source, arena, &set, 1, map, err);
+}

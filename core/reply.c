@@ -1,0 +1,207 @@
+/* reply.c: the way back, from a link to the client. What arrives is passed on in the same turn of the loop; a client that is
+ * full stops the link it reads from.
+ */
+#include "chain.h"
+#include "channel.h"
+#include "call.h"
+#include "exchanges.h"
+#include "grant.h"
+#include "proc.h"
+#include "timer.h"
+
+/* The first of an answer: from here on the request is not needed any more. */
+static void reply_begin(exchange_t *ex, uint16_t status)
+{
+    ex->state = EXCHANGE_REPLYING;
+    ex->status = status;
+    exchange_release_request(ex);
+}
+
+/* A stream may be silent as long as it likes once it is open; an answer that has begun may not stall. */
+static void reply_rearm(exchange_t *ex)
+{
+    if (ex->pub.verb == WEIR_VERB_LISTEN || ex->is_stream)
+        timer_stop(&ex->timer);
+    else
+        timer_start(ex->upstream->reply_timeouts, &ex->timer);
+}
+
+static void reply_source_pause(exchange_t *ex, bool is_paused)
+{
+    if (ex->is_paused == is_paused)
+        return;
+    ex->is_paused = is_paused;
+    if (ex->channel != NULL)
+        channel_pause(ex, is_paused);
+    else if (ex->call != NULL)
+        call_pause(ex, is_paused);
+    else if (ex->link != NULL)
+        ex->upstream->connect->pause(&ex->link->pub, is_paused);
+}
+
+static int reply_full(exchange_t *ex, int result)
+{
+    if (result == WEIR_EFULL && ex->state != EXCHANGE_ENDED)
+        reply_source_pause(ex, true);
+    return result;
+}
+
+void exchange_drained(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_ENDED)
+        reply_source_pause(ex, false);
+}
+
+static bool is_event_stream(weir_slice_t type)
+{
+    return type.n >= 17 && weir_slice_ieq(weir_slice(type.p, 17), WEIR_LIT("text/event-stream"));
+}
+
+static bool head_has_body(const exchange_t *ex, const weir_head_t *head)
+{
+    (void)ex;
+    return head->status >= 200 && head->status != 204 && head->status != 304 && head->content_length != 0;
+}
+
+int reply_head(weir_exchange_t *pub, const weir_head_t *head)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_SENT)
+        return WEIR_ECLOSED;
+    grant_from_reply(ex, head);
+    ex->is_stream = is_event_stream(weir_head_value(head, WEIR_FIELD_CONTENT_TYPE));
+    weir_reply_t reply = {
+        .status = head->status,
+        .head = head,
+        .session_token = pub->session_grant,
+        .content_length = head->is_chunked ? -1 : head->content_length,
+        .has_body = head_has_body(ex, head),
+    };
+    ex->state = EXCHANGE_REPLYING;
+    ex->status = head->status;
+    int result = ex->accept->reply_head(pub, &reply);
+    if (ex->state == EXCHANGE_ENDED)
+        return WEIR_ECLOSED;
+    reply_rearm(ex);
+    if (ex->is_stream)
+        exchange_release_request(ex);
+    return reply_full(ex, result);
+}
+
+int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_REPLYING)
+        return WEIR_ECLOSED;
+    int result = ex->accept->reply_bytes(pub, chunks, n);
+    if (ex->state == EXCHANGE_ENDED)
+        return WEIR_ECLOSED;
+    if (!ex->is_stream)
+        reply_rearm(ex);
+    return reply_full(ex, result);
+}
+
+void reply_end(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_REPLYING)
+        return;
+    timer_stop(&ex->timer);
+    ex->accept->reply_end(pub);
+    exchange_end(ex, WEIR_REASON_NONE);
+}
+
+int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
+{
+    if (ex->state != EXCHANGE_SENT && ex->state != EXCHANGE_REPLYING)
+        return WEIR_ECLOSED;
+    if (ex->state == EXCHANGE_SENT)
+        reply_begin(ex, 200);
+    if (!is_final)
+        ex->is_stream = true;
+    int result = ex->accept->reply_message(&ex->pub, parts, n, event_id, is_final);
+    if (ex->state == EXCHANGE_ENDED)
+        return WEIR_ECLOSED;
+    if (is_final) {
+        exchange_end(ex, WEIR_REASON_NONE);
+        return WEIR_OK;
+    }
+    timer_start(ex->upstream->reply_timeouts, &ex->timer);
+    if (ex->pub.verb == WEIR_VERB_LISTEN)
+        timer_stop(&ex->timer);
+    return reply_full(ex, result);
+}
+
+void reply_accepted(exchange_t *ex, uint16_t status)
+{
+    if (ex->state != EXCHANGE_SENT)
+        return;
+    weir_reply_t reply = {.status = status, .content_length = 0, .session_token = ex->pub.session_grant};
+    ex->state = EXCHANGE_REPLYING;
+    ex->status = status;
+    ex->accept->reply_head(&ex->pub, &reply);
+    reply_end(&ex->pub);
+}
+
+void reply_stream(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_SENT)
+        return;
+    weir_reply_t reply = {
+        .status = 200,
+        .content_type = WEIR_LIT("text/event-stream"),
+        .content_length = -1,
+        .has_body = true,
+        .session_token = ex->pub.session_grant,
+    };
+    reply_begin(ex, 200);
+    ex->is_stream = true;
+    timer_stop(&ex->timer);
+    ex->accept->reply_head(&ex->pub, &reply);
+}
+
+void exchange_answer(weir_exchange_t *pub, uint16_t status, weir_slice_t message)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state == EXCHANGE_ENDED || ex->state == EXCHANGE_REPLYING)
+        return;
+    timer_stop(&ex->timer);
+    ex->state = EXCHANGE_REPLYING;
+    ex->status = status;
+    weir_reply_t reply = {
+        .status = status,
+        .content_type = WEIR_LIT("application/json"),
+        .content_length = (int64_t)message.n,
+        .has_body = true,
+    };
+    weir_chunk_t chunk = {.bytes = message};
+    ex->accept->reply_head(pub, &reply);
+    if (ex->state != EXCHANGE_ENDED)
+        ex->accept->reply_bytes(pub, &chunk, 1);
+    reply_end(pub);
+}
+
+/* A modern subscription ends with its completing result; a legacy stream may simply close, its client resumes. */
+static void exchange_cut(exchange_t *ex)
+{
+    static const char before[] = "data: {\"jsonrpc\":\"2.0\",\"id\":";
+    static const char between[] = ",\"result\":{\"resultType\":\"complete\",\"_meta\":{"
+                                  "\"io.modelcontextprotocol/subscriptionId\":";
+    static const char after[] = "}}}\n\n";
+    bool is_subscription = weir_slice_eq(weir_slice(ex->note.method, ex->note.method_n), WEIR_LIT("subscriptions/listen"));
+    if (ex->state != EXCHANGE_REPLYING || !ex->is_stream || !is_subscription || ex->id == NULL)
+        return;
+    weir_slice_t id = ex->pub.message.envelope.id;
+    weir_chunk_t chunks[] = {
+        {.bytes = WEIR_LIT(before)}, {.bytes = id}, {.bytes = WEIR_LIT(between)}, {.bytes = id}, {.bytes = WEIR_LIT(after)},
+    };
+    if (reply_bytes(&ex->pub, chunks, 5) != WEIR_ECLOSED)
+        reply_end(&ex->pub);
+}
+
+void exchanges_cut(void)
+{
+    WEIR_LIST_EACH(&proc->exchanges->live, it)
+        exchange_cut(WEIR_CONTAINER(it, exchange_t, node));
+}

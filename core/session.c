@@ -1,0 +1,300 @@
+/* session.c: see the table in session.h. A session's id is random, so that knowing one tells nothing of another. */
+#include "session.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#include "exchanges.h"
+#include "log.h"
+#include "proc.h"
+#include "stats.h"
+#include "timer.h"
+
+#define SESSION_BUCKETS 256
+
+struct session_table {
+    weir_list_t buckets[SESSION_BUCKETS];
+    size_t count;
+};
+
+session_table_t *sessions_new(upstream_t *up)
+{
+    (void)up;
+    session_table_t *table = calloc(1, sizeof(*table));
+    if (table == NULL)
+        return NULL;
+    for (size_t i = 0; i < SESSION_BUCKETS; i++)
+        weir_list_init(&table->buckets[i]);
+    return table;
+}
+
+size_t sessions_count(const upstream_t *up)
+{
+    return up->sessions == NULL ? 0 : up->sessions->count;
+}
+
+void sessions_free(upstream_t *up)
+{
+    for (size_t i = 0; i < SESSION_BUCKETS; i++)
+        while (!weir_list_empty(&up->sessions->buckets[i]))
+            session_end(WEIR_CONTAINER(up->sessions->buckets[i].next, session_t, node));
+    free(up->sessions);
+    up->sessions = NULL;
+}
+
+static weir_list_t *session_bucket(upstream_t *up, const uint8_t *id)
+{
+    return &up->sessions->buckets[id[0] % SESSION_BUCKETS];
+}
+
+session_t *session_find(upstream_t *up, const uint8_t id[SESSION_ID_SIZE])
+{
+    WEIR_LIST_EACH(session_bucket(up, id), it) {
+        session_t *session = WEIR_CONTAINER(it, session_t, node);
+        if (memcmp(session->id, id, SESSION_ID_SIZE) == 0)
+            return session;
+    }
+    return NULL;
+}
+
+static void session_idled(void *arg)
+{
+    session_t *session = arg;
+    log_write(WEIR_LOG_INFO, "%s: a session was idle for idle_timeout (%llu ms) and has ended", session->upstream->pub.name,
+              (unsigned long long)session->upstream->conf->session_idle_ms);
+    session_end(session);
+}
+
+session_t *session_begin(upstream_t *up, link_t *link)
+{
+    session_t *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return NULL;
+    if (RAND_bytes(session->id, sizeof(session->id)) != 1) {
+        free(session);
+        return NULL;
+    }
+    session->upstream = up;
+    session->link = link;
+    session->idle = (weir_timer_t){.fire = session_idled, .arg = session};
+    weir_list_init(&session->idle.node);
+    events_init(&session->events, up->conf->event_log);
+    weir_list_append(session_bucket(up, session->id), &session->node);
+    up->sessions->count++;
+    stats_add(up->stats, STATS_SESSIONS, 1);
+    link_own(link, session);
+    return session;
+}
+
+void session_opened(session_t *session)
+{
+    session->state = SESSION_OPEN;
+}
+
+static void session_mind_idleness(session_t *session)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    if (session->calls > 0 || session->listen != NULL)
+        timer_stop(&session->idle);
+    else
+        timer_start(timers_get(session->upstream->conf->session_idle_ms), &session->idle);
+}
+
+static void session_free(void *arg)
+{
+    session_t *session = arg;
+    events_free(&session->events);
+    free(session);
+}
+
+/* Take the session out of the world. Its calls have ended, or end with the link. */
+static void session_leave(session_t *session)
+{
+    session->state = SESSION_ENDED;
+    timer_stop(&session->idle);
+    weir_list_remove(&session->node);
+    session->upstream->sessions->count--;
+    stats_add(session->upstream->stats, STATS_SESSIONS, -1);
+    exchange_t *listen = session->listen;
+    session->listen = NULL;
+    if (listen != NULL) {
+        listen->session = NULL;
+        reply_end(&listen->pub);
+    }
+    session->idle.fire = session_free;
+    timer_at_turn_end(&session->idle);
+}
+
+void session_end(session_t *session)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    link_t *link = session->link;
+    session->state = SESSION_ENDED;
+    link_disown(link);
+    session_leave(session);
+}
+
+void session_lost(session_t *session, const char *why)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    log_write(WEIR_LOG_INFO, "%s: a session has ended with its server: %s", session->upstream->pub.name, why);
+    session->link->session = NULL;
+    session_leave(session);
+}
+
+void session_call_begun(session_t *session, call_t *call)
+{
+    call->session = session;
+    call->stream = ++session->streams;
+    session->calls++;
+    session_mind_idleness(session);
+}
+
+void session_call_ended(session_t *session)
+{
+    session->calls--;
+    session_mind_idleness(session);
+}
+
+weir_slice_t session_log(session_t *session, uint32_t stream, const weir_slice_t *parts, size_t n, bool is_final,
+                         char id[EVENT_ID_MAX])
+{
+    uint32_t number = events_add(&session->events, stream, parts, n, is_final);
+    return event_id_write(id, stream, number);
+}
+
+/* Say once that a client which stays away loses what it does not fetch. */
+static void session_warn_of_loss(session_t *session)
+{
+    if (session->is_loss_logged || session->events.lost == 0)
+        return;
+    session->is_loss_logged = true;
+    log_write(WEIR_LOG_INFO, "%s: a session's event log is full; its oldest events can no longer be resumed (event_log: %llu)",
+              session->upstream->pub.name, (unsigned long long)session->upstream->conf->event_log);
+}
+
+/* On the GET stream, or for it when the client comes. */
+static void session_say(session_t *session, const weir_slice_t *part)
+{
+    char id[EVENT_ID_MAX];
+    weir_slice_t event_id = session_log(session, 0, part, 1, false, id);
+    session_warn_of_loss(session);
+    if (session->listen == NULL)
+        return;
+    weir_chunk_t chunk = {.bytes = *part};
+    session->listen_sent = session->events.last;
+    reply_message(session->listen, &chunk, 1, event_id, false);
+}
+
+/* The newest request whose client is there: what a server says meanwhile most probably belongs to it. */
+static call_t *session_newest_call(const session_t *session)
+{
+    calls_t *calls = session->link->calls;
+    if (calls == NULL)
+        return NULL;
+    for (weir_list_t *it = calls->list.prev; it != &calls->list; it = it->prev) {
+        call_t *call = WEIR_CONTAINER(it, call_t, node);
+        if (call->ex != NULL && !call->is_initialize)
+            return call;
+    }
+    return NULL;
+}
+
+/* Changes that concern the whole session, not one request. */
+static bool is_about_session(weir_slice_t method)
+{
+    return weir_slice_eq(method, WEIR_LIT("notifications/resources/updated")) ||
+           (method.n > 13 && weir_slice_eq(weir_slice(method.p + method.n - 13, 13), WEIR_LIT("/list_changed")));
+}
+
+void session_route(session_t *session, const weir_message_t *message)
+{
+    const weir_slice_t *part = &message->bytes;
+    call_t *call = session_newest_call(session);
+    bool prefers_listen = session->listen != NULL && is_about_session(message->envelope.method);
+    if (call == NULL || prefers_listen) {
+        session_say(session, part);
+        return;
+    }
+    char id[EVENT_ID_MAX];
+    weir_slice_t event_id = session_log(session, call->stream, part, 1, false, id);
+    call->has_events = true;
+    weir_chunk_t chunk = {.bytes = *part};
+    reply_message(call->ex, &chunk, 1, event_id, false);
+}
+
+/* Give a client what it missed. False when that ended its stream. */
+static bool session_replay(session_t *session, exchange_t *ex, uint32_t stream, uint32_t number)
+{
+    const event_t *event;
+    while ((event = events_after(&session->events, stream, number)) != NULL) {
+        char id[EVENT_ID_MAX];
+        number = event->number;
+        weir_chunk_t chunk = {.bytes = weir_slice(event->data, event->n)};
+        bool is_final = event->is_final;
+        int result = reply_message(ex, &chunk, 1, event_id_write(id, stream, number), is_final);
+        if (is_final || result == WEIR_ECLOSED)
+            return false;
+    }
+    return true;
+}
+
+static call_t *session_call_of_stream(const session_t *session, uint32_t stream)
+{
+    calls_t *calls = session->link->calls;
+    if (calls == NULL)
+        return NULL;
+    WEIR_LIST_EACH(&calls->list, it) {
+        call_t *call = WEIR_CONTAINER(it, call_t, node);
+        if (call->stream == stream)
+            return call;
+    }
+    return NULL;
+}
+
+/* The reply stream of a request, on a new connection. */
+static void session_resume(session_t *session, exchange_t *ex, uint32_t stream, uint32_t number)
+{
+    call_t *call = session_call_of_stream(session, stream);
+    reply_stream(ex);
+    if (!session_replay(session, ex, stream, number))
+        return;
+    if (call == NULL) {
+        reply_end(&ex->pub);
+        return;
+    }
+    call_attach(call, ex);
+}
+
+void session_listen(session_t *session, exchange_t *ex)
+{
+    uint32_t stream = 0, number = 0;
+    if (ex->pub.last_event_id.n > 0 && event_id_read(ex->pub.last_event_id, &stream, &number) && stream != 0) {
+        session_resume(session, ex, stream, number);
+        return;
+    }
+    if (session->listen != NULL) {
+        exchange_t *before = session->listen;
+        session->listen = NULL;
+        before->session = NULL;
+        reply_end(&before->pub);
+    }
+    if (number == 0)
+        number = session->listen_sent;
+    session->listen = ex;
+    reply_stream(ex);
+    if (session_replay(session, ex, 0, number))
+        session->listen_sent = session->events.last;
+    session_mind_idleness(session);
+}
+
+void session_unlisten(session_t *session, exchange_t *ex)
+{
+    if (session->listen != ex)
+        return;
+    session->listen = NULL;
+    session_mind_idleness(session);
+}

@@ -1,0 +1,143 @@
+/* stats.c: see stats.h. Rows are claimed by name with a compare-and-swap; everything else has one writer. */
+#include "stats.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proc.h"
+
+#define STATS_NAME_MAX 64
+
+typedef struct cell {
+    _Atomic(pid_t) owner; /* 0: free */
+    stats_row_t rows[STATS_ROWS];
+} cell_t;
+
+typedef struct row_name {
+    _Atomic uint32_t state; /* 0 free, 1 being named, 2 named */
+    char name[STATS_NAME_MAX];
+} row_name_t;
+
+typedef struct stats {
+    row_name_t names[STATS_ROWS];
+    stats_row_t departed[STATS_ROWS]; /* written by the master alone */
+    cell_t cells[STATS_CELLS];
+} stats_t;
+
+_Static_assert(sizeof(stats_t) < (64u << 20), "the counters fit the shared memory");
+
+/* Where a process without shared memory (a trial, a test) counts. */
+static stats_row_t nowhere;
+
+struct stats *stats_attach(void *shared, size_t size)
+{
+    return size < sizeof(stats_t) ? NULL : shared;
+}
+
+int stats_claim(struct stats *stats, pid_t pid)
+{
+    for (size_t i = 0; i < STATS_CELLS; i++) {
+        pid_t nobody = 0;
+        if (atomic_compare_exchange_strong(&stats->cells[i].owner, &nobody, pid)) {
+            proc->stats_cell = (int)i;
+            return WEIR_OK;
+        }
+    }
+    return WEIR_EFULL;
+}
+
+static void row_add(stats_row_t *sum, const stats_row_t *row)
+{
+    sum->exchanges += row->exchanges;
+    sum->bytes_in += row->bytes_in;
+    sum->bytes_out += row->bytes_out;
+    sum->us += row->us;
+    for (int i = 0; i < WEIR_REASONS; i++)
+        sum->ended[i] += row->ended[i];
+}
+
+void stats_fold(struct stats *stats, pid_t pid)
+{
+    for (size_t i = 0; i < STATS_CELLS; i++) {
+        cell_t *cell = &stats->cells[i];
+        if (atomic_load(&cell->owner) != pid)
+            continue;
+        for (size_t row = 0; row < STATS_ROWS; row++)
+            row_add(&stats->departed[row], &cell->rows[row]);
+        memset(cell->rows, 0, sizeof(cell->rows));
+        atomic_store(&cell->owner, 0);
+        return;
+    }
+}
+
+/* The row of a name: the one that has it, or the first free one. */
+static size_t row_index(struct stats *stats, const char *name)
+{
+    for (size_t i = STATS_ROW_OTHER + 1; i < STATS_ROWS; i++) {
+        row_name_t *row = &stats->names[i];
+        uint32_t is_free = 0;
+        if (atomic_compare_exchange_strong(&row->state, &is_free, 1)) {
+            snprintf(row->name, sizeof(row->name), "%s", name);
+            atomic_store(&row->state, 2);
+            return i;
+        }
+        while (atomic_load(&row->state) != 2)
+            continue;
+        if (strncmp(row->name, name, STATS_NAME_MAX - 1) == 0)
+            return i;
+    }
+    return STATS_ROW_OTHER;
+}
+
+stats_row_t *stats_row(const char *name)
+{
+    if (proc->stats == NULL)
+        return &nowhere;
+    size_t row = name == NULL ? STATS_ROW_OTHER : row_index(proc->stats, name);
+    return &proc->stats->cells[proc->stats_cell].rows[row];
+}
+
+void stats_begin(stats_row_t *row)
+{
+    row->exchanges++;
+    row->gauges[STATS_IN_FLIGHT]++;
+}
+
+void stats_end(stats_row_t *row, const weir_outcome_t *outcome)
+{
+    row->gauges[STATS_IN_FLIGHT]--;
+    row->ended[outcome->reason]++;
+    row->bytes_in += outcome->bytes_in;
+    row->bytes_out += outcome->bytes_out;
+    if (outcome->reason == WEIR_REASON_NONE)
+        row->us += outcome->us;
+}
+
+void stats_add(stats_row_t *row, stats_gauge_t gauge, int64_t change)
+{
+    row->gauges[gauge] += change;
+}
+
+const char *stats_name(const struct stats *stats, size_t row)
+{
+    if (row == STATS_ROW_OTHER)
+        return "other";
+    if (row >= STATS_ROWS || atomic_load(&stats->names[row].state) != 2)
+        return NULL;
+    return stats->names[row].name;
+}
+
+void stats_sum(const struct stats *stats, size_t row, stats_row_t *sum)
+{
+    *sum = stats->departed[row];
+    for (size_t i = 0; i < STATS_CELLS; i++) {
+        const cell_t *cell = &stats->cells[i];
+        if (atomic_load(&cell->owner) == 0)
+            continue;
+        row_add(sum, &cell->rows[row]);
+        for (int gauge = 0; gauge < STATS_GAUGES; gauge++)
+            sum->gauges[gauge] += cell->rows[row].gauges[gauge];
+    }
+}

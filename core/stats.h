@@ -1,0 +1,59 @@
+/* stats.h: counters in shared memory. Every process has a cell of its own and is its only writer; readers add the cells up. A
+ * cell of a process that died is folded into the sum of the departed by the master, its gauges forgotten.
+ *
+ * Rows are upstreams, by name: the counters of an upstream go on across reloads.
+ */
+#ifndef STATS_H
+#define STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <weir/exchange.h>
+
+#include "config.h"
+
+typedef enum stats_gauge {
+    STATS_IN_FLIGHT,
+    STATS_LINKS,
+    STATS_WAITING, /* exchanges that wait for a link */
+    STATS_SESSIONS,
+    STATS_CHILDREN,
+    STATS_CLIENTS, /* connections; on the row of the process itself */
+    STATS_GAUGES
+} stats_gauge_t;
+
+typedef struct stats_row {
+    uint64_t exchanges;             /* begun */
+    uint64_t ended[WEIR_REASONS];   /* by reason; WEIR_REASON_NONE: answered */
+    uint64_t bytes_in, bytes_out;
+    uint64_t us;                    /* sum of latencies of those answered */
+    int64_t gauges[STATS_GAUGES];
+} stats_row_t;
+
+#define STATS_ROWS 256
+#define STATS_CELLS 256
+#define STATS_ROW_OTHER 0 /* what belongs to no upstream, and upstreams beyond STATS_ROWS */
+
+struct stats;
+
+/* The layout inside shared memory of PROCESS_SHARED_SIZE bytes. */
+struct stats *stats_attach(void *shared, size_t size);
+
+/* A process takes a free cell (by its pid); the master gives back that of one that died. */
+int stats_claim(struct stats *stats, pid_t pid);
+void stats_fold(struct stats *stats, pid_t pid);
+
+/* This process's row of an upstream; makes the row's name known when it is new. Never NULL. */
+stats_row_t *stats_row(const char *name);
+
+void stats_begin(stats_row_t *row);
+void stats_end(stats_row_t *row, const weir_outcome_t *outcome);
+void stats_add(stats_row_t *row, stats_gauge_t gauge, int64_t change);
+
+/* The sum over all cells, for readers. Row names in order; NULL ends them. */
+const char *stats_name(const struct stats *stats, size_t row);
+void stats_sum(const struct stats *stats, size_t row, stats_row_t *sum);
+
+#endif

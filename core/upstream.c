@@ -1,0 +1,231 @@
+/* upstream.c: see upstream.h. */
+#include "upstream.h"
+
+#include <stdlib.h>
+
+#include "chain.h"
+#include "link.h"
+#include "modules.h"
+#include "option.h"
+#include "proc.h"
+#include "session.h"
+#include "stats.h"
+#include "target.h"
+#include "timer.h"
+
+uint64_t name_hash64(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash;
+}
+
+/* Whether a module of the chain works in this process: a kept upstream's chain is cut in two, its links' owner in the keeper,
+ * all the others in the worker. A trial makes all of them. */
+static bool works_here(const upstream_t *up, const weir_exchange_module_t *ops)
+{
+    bool owns_links = ops->flags & WEIR_OWNS_LINKS;
+    if (!(up->connect->flags & WEIR_CONNECT_KEPT) || proc->kind == PROC_TRIAL)
+        return true;
+    return proc->kind == PROC_KEEPER ? owns_links : !owns_links;
+}
+
+static int upstream_instance(const config_t *config, upstream_t *up, const conf_chain_item_t *conf, weir_error_t *err)
+{
+    const weir_module_t *module = modules_find(proc->modules, conf->module);
+    if (module == NULL || module->exchange == NULL)
+        return weir_error(err, "%s:%d:%d: upstream %s: no loaded module %s can stand in a chain; is it in `modules:`?",
+                          config->file, conf->line, conf->column, up->pub.name, conf->module);
+    if (up->link_owner != NULL)
+        return weir_error(err, "%s:%d:%d: upstream %s: %s stands after %s, which owns the links and must be last",
+                          config->file, conf->line, conf->column, up->pub.name, conf->module,
+                          up->link_owner->module->name);
+    void *options = arena_alloc(up->arena, module->options_size + 1);
+    if (options == NULL)
+        return weir_error(err, "upstream %s: no memory for the options of %s", up->pub.name, conf->module);
+    if (module->options != NULL &&
+        options_read(&config->source, up->arena, module->options, conf->options, options, conf->module, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    chain_item_t *item = &up->chain[up->nchain];
+    *item = (chain_item_t){.module = module, .ops = module->exchange, .state_offset = up->state_size};
+    if (module->exchange->flags & WEIR_OWNS_LINKS)
+        up->link_owner = item;
+    if (!works_here(up, module->exchange))
+        return WEIR_OK;
+    item->self = module->exchange->create(proc->host, &up->pub, options, err);
+    if (item->self == NULL)
+        return weir_error_wrap(err, "%s:%d:%d: upstream %s: %s: ", config->file, conf->line, conf->column, up->pub.name,
+                               conf->module);
+    up->state_size += (uint32_t)((module->exchange->state_size + 15) & ~(size_t)15);
+    up->nchain++;
+    return WEIR_OK;
+}
+
+static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *err)
+{
+    up->chain = arena_alloc(up->arena, (up->conf->nchain + 1) * sizeof(*up->chain));
+    if (up->chain == NULL)
+        return weir_error(err, "upstream %s: no memory for its chain", up->pub.name);
+    for (size_t i = 0; i < up->conf->nchain; i++)
+        if (upstream_instance(config, up, &up->conf->chain[i], err) != WEIR_OK)
+            return WEIR_EFAIL;
+    if (up->link_owner == NULL)
+        return weir_error(err, "%s: upstream %s: no module of its chain owns links; put a pool at its end", config->file,
+                          up->pub.name);
+    return WEIR_OK;
+}
+
+static int upstream_transport(const config_t *config, upstream_t *up, weir_error_t *err)
+{
+    const weir_module_t *module = modules_find(proc->modules, up->conf->transport);
+    if (module == NULL || module->transport == NULL || module->transport->connect == NULL)
+        return weir_error(err, "upstream %s: no loaded module is a transport %s that connects; is it in `modules:`?",
+                          up->pub.name, up->conf->transport);
+    up->connect = module->transport->connect;
+    up->transport = up->conf->transport;
+    up->pub.is_shared = up->connect->flags & WEIR_CONNECT_STREAM;
+    up->is_kept = proc->kind == PROC_WORKER && (up->connect->flags & WEIR_CONNECT_KEPT);
+    up->pub.options = arena_alloc(up->arena, up->connect->upstream_options_size + 1);
+    if (up->pub.options == NULL)
+        return weir_error(err, "upstream %s: no memory for its options", up->pub.name);
+    conf_upstream_t scratch;
+    option_set_t sets[] = {
+        {conf_upstream_options, &scratch, "an upstream"},
+        {conf_upstream_sections, NULL, "an upstream"},
+        {up->connect->upstream_options, up->pub.options, up->transport},
+    };
+    return options_read_sets(&config->source, up->arena, sets, 3, up->conf->node, err);
+}
+
+static int server_options(const config_t *config, upstream_t *up, server_t *server, const conf_server_t *conf,
+                          weir_error_t *err)
+{
+    if (conf == NULL) {
+        server->pub.options = up->pub.options;
+        server->pub.weight = 1;
+        return WEIR_OK;
+    }
+    server->pub.weight = (uint32_t)conf->weight;
+    server->pub.options = arena_alloc(up->arena, up->connect->server_options_size + 1);
+    if (server->pub.options == NULL)
+        return weir_error(err, "upstream %s: no memory for a server's options", up->pub.name);
+    conf_server_t scratch;
+    option_set_t sets[] = {
+        {conf_server_options, &scratch, "a server"},
+        {up->connect->server_options, server->pub.options, up->transport},
+    };
+    return options_read_sets(&config->source, up->arena, sets, 2, conf->node, err);
+}
+
+static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, const conf_server_t *conf, weir_error_t *err)
+{
+    server_t *server = &up->servers[i];
+    server->pub = (weir_server_t){.magic = WEIR_SERVER_MAGIC, .index = i, .upstream = &up->pub};
+    weir_list_init(&server->links);
+    if (server_options(config, up, server, conf, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (up->connect->server_open(proc->host, &server->pub, err) != WEIR_OK)
+        return weir_error_wrap(err, "upstream %s: ", up->pub.name);
+    server->name_hash = (uint32_t)name_hash64(server->pub.name);
+    up->pub.nservers++;
+    return WEIR_OK;
+}
+
+static int upstream_servers(const config_t *config, upstream_t *up, weir_error_t *err)
+{
+    bool has_list = up->connect->server_options != NULL;
+    if (has_list && up->conf->nservers == 0)
+        return weir_error(err, "%s: upstream %s: has no servers", config->file, up->pub.name);
+    if (!has_list && up->conf->nservers > 0)
+        return weir_error(err, "%s: upstream %s: transport %s takes no `servers`", config->file, up->pub.name,
+                          up->transport);
+    uint32_t n = has_list ? (uint32_t)up->conf->nservers : 1;
+    up->servers = arena_alloc(up->arena, n * sizeof(*up->servers));
+    if (up->servers == NULL)
+        return weir_error(err, "upstream %s: no memory for its servers", up->pub.name);
+    for (uint32_t i = 0; i < n; i++)
+        if (upstream_server(config, up, i, has_list ? &up->conf->servers[i] : NULL, err) != WEIR_OK)
+            return WEIR_EFAIL;
+    return WEIR_OK;
+}
+
+static int upstream_make(const config_t *config, upstream_t *up, weir_error_t *err)
+{
+    if (upstream_transport(config, up, err) != WEIR_OK || upstream_servers(config, up, err) != WEIR_OK ||
+        upstream_chain(config, up, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    up->reply_timeouts = timers_get(up->conf->reply_timeout_ms);
+    if (up->reply_timeouts == NULL)
+        return weir_error(err, "upstream %s: no memory for its timers", up->pub.name);
+    if (proc->kind != PROC_KEEPER)
+        return WEIR_OK;
+    up->sessions = sessions_new(up);
+    return up->sessions == NULL ? weir_error(err, "upstream %s: no memory for its sessions", up->pub.name) : WEIR_OK;
+}
+
+int upstream_new(const config_t *config, const conf_upstream_t *conf, upstream_t **out, weir_error_t *err)
+{
+    upstream_t *up = calloc(1, sizeof(*up));
+    arena_t *arena = arena_new(4096);
+    if (up == NULL || arena == NULL) {
+        free(up);
+        if (arena != NULL)
+            arena_free(arena);
+        return weir_error(err, "no memory for upstream %s", conf->name);
+    }
+    up->arena = arena;
+    up->conf = conf;
+    up->pub.name = conf->name;
+    up->pub.reply_timeout_ms = conf->reply_timeout_ms;
+    up->pub.buffer_limit = conf->buffer_limit;
+    up->digest = conf->digest;
+    up->name_hash = name_hash64(conf->name);
+    up->stats = stats_row(conf->name);
+    weir_list_init(&up->node);
+    weir_list_init(&up->era_waits);
+    if (upstream_make(config, up, err) != WEIR_OK) {
+        upstream_free(up);
+        return WEIR_EFAIL;
+    }
+    *out = up;
+    return WEIR_OK;
+}
+
+void upstream_start(upstream_t *up)
+{
+    for (uint32_t i = 0; i < up->nchain; i++)
+        if (up->chain[i].ops->start != NULL)
+            up->chain[i].ops->start(up->chain[i].self);
+}
+
+static void server_close_links(server_t *server)
+{
+    WEIR_LIST_EACH(&server->links, it)
+        link_close(&WEIR_CONTAINER(it, link_t, in_server)->pub, WEIR_REASON_SERVER_DIED, "its upstream was removed");
+}
+
+void upstream_free(upstream_t *up)
+{
+    weir_list_remove(&up->node);
+    if (up->sessions != NULL)
+        sessions_free(up);
+    for (uint32_t i = 0; i < up->pub.nservers; i++)
+        server_close_links(&up->servers[i]);
+    for (uint32_t i = up->nchain; i-- > 0;)
+        up->chain[i].ops->destroy(up->chain[i].self);
+    for (uint32_t i = 0; i < up->pub.nservers; i++) {
+        up->connect->server_close(&up->servers[i].pub);
+        target_free(up->servers[i].target);
+    }
+    arena_free(up->arena);
+    free(up);
+}
+
+server_t *upstream_server_by_hash(upstream_t *up, uint32_t name_hash)
+{
+    for (uint32_t i = 0; i < up->pub.nservers; i++)
+        if (up->servers[i].name_hash == name_hash)
+            return &up->servers[i];
+    return NULL;
+}

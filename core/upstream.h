@@ -1,0 +1,80 @@
+/* upstream.h: an upstream at work in this process: its transport, its chain's instances, its servers and their links.
+ *
+ * Owned by the process's `upstreams` list from upstream_new() to upstream_free(). A worker has one for each upstream of the
+ * configuration; for a kept one its links live in a keeper, and the worker's chain ends at the channel to it. A keeper has one
+ * for each kept upstream, also for those of an older configuration whose sessions still live.
+ */
+#ifndef UPSTREAM_H
+#define UPSTREAM_H
+
+#include <weir/module.h>
+
+#include "arena.h"
+#include "config.h"
+
+typedef struct chain_item {
+    const weir_module_t *module;
+    const weir_exchange_module_t *ops;
+    void *self;
+    uint32_t state_offset; /* of its per-exchange state */
+} chain_item_t;
+
+/* What is known of the era that the servers speak. */
+typedef enum upstream_era {
+    UPSTREAM_ERA_UNKNOWN,
+    UPSTREAM_ERA_ASKED,
+    UPSTREAM_ERA_LEGACY,
+    UPSTREAM_ERA_MODERN,
+} upstream_era_t;
+
+typedef struct server {
+    weir_server_t pub;
+    struct target *target; /* where stream_connect() goes */
+    uint32_t name_hash;    /* what a session token says instead of the index, which a reload may change */
+    weir_list_t links;
+} server_t;
+
+typedef struct upstream {
+    weir_upstream_t pub;
+    weir_list_t node; /* in upstreams */
+    const conf_upstream_t *conf;
+    config_t *config; /* keepers: what `conf` is part of */
+    arena_t *arena;
+    const weir_connect_t *connect;
+    const char *transport;
+    server_t *servers; /* the host's view of pub.servers */
+    chain_item_t *chain;
+    uint32_t nchain;
+    uint32_t state_size;      /* of all modules' per-exchange states */
+    chain_item_t *link_owner; /* NULL in a worker whose links are kept */
+    uint64_t digest;          /* of the definition */
+    uint64_t name_hash;       /* what a session token says */
+    bool is_kept;             /* the links live in a keeper, and this is a worker */
+    bool is_retired;          /* a newer configuration has no such upstream any more */
+    weir_timeouts_t *reply_timeouts;
+    struct stats_row *stats;
+    upstream_era_t era;    /* of stream links */
+    weir_list_t era_waits; /* exchanges that wait for it to be known */
+    struct session_table *sessions; /* keepers */
+} upstream_t;
+
+/* The private face of the public structs. */
+static inline upstream_t *upstream_of(const weir_upstream_t *pub)
+{
+    return WEIR_CONTAINER(pub, upstream_t, pub);
+}
+
+/* Make an upstream: find its transport, read all options, make the chain's instances. Nothing is opened or started. The
+ * configuration must outlive it. */
+int upstream_new(const config_t *config, const conf_upstream_t *conf, upstream_t **out, weir_error_t *err);
+/* Begin to serve: the module that owns links may open some. */
+void upstream_start(upstream_t *up);
+/* Close all links, destroy the instances. No exchange may be left on it. */
+void upstream_free(upstream_t *up);
+
+server_t *upstream_server_by_hash(upstream_t *up, uint32_t name_hash);
+
+/* FNV-1a, for names in tokens. */
+uint64_t name_hash64(const char *name);
+
+#endif

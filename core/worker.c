@@ -1,0 +1,175 @@
+/* worker.c: a worker: accepts clients, routes, runs chains; holds nothing that must outlive it.
+ *
+ *   state     event                               next
+ *   SERVING   DRAIN                               DRAINING: listeners take nothing new, idle clients may come once more
+ *   DRAINING  no client and no exchange is left   leaves
+ *   DRAINING  drain_timeout                       streams are ended the way the protocol allows, the rest is cut; leaves
+ *   any       STOP                                leaves
+ */
+#include "worker.h"
+
+#include <ev.h>
+
+#include "access.h"
+#include "admin.h"
+#include "channel.h"
+#include "exchanges.h"
+#include "host.h"
+#include "listener.h"
+#include "log.h"
+#include "modules.h"
+#include "proc.h"
+#include "room.h"
+#include "stats.h"
+#include "timer.h"
+
+#define DRAIN_LOOK_MS 50
+#define CUT_LINGER_MS 500
+
+typedef struct worker {
+    room_t room;
+    struct admin *admin;
+    weir_timer_t look, limit;
+} worker_t;
+
+static worker_t *worker_self(void)
+{
+    return proc->self;
+}
+
+static size_t worker_clients(const worker_t *w)
+{
+    size_t n = 0;
+    for (const weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
+        if (l->accept->clients != NULL)
+            n += l->accept->clients(l->self);
+    return n;
+}
+
+static void worker_leave(void *arg)
+{
+    (void)arg;
+    ev_break(proc->loop, EVBREAK_ALL);
+}
+
+static void worker_look(void *arg)
+{
+    worker_t *w = arg;
+    if (worker_clients(w) == 0 && exchanges_count() == 0)
+        worker_leave(NULL);
+    else
+        timer_start(timers_get(DRAIN_LOOK_MS), &w->look);
+}
+
+/* The time to drain has run out. What is cut now still has a moment to reach its client. */
+static void worker_cut(void *arg)
+{
+    worker_t *w = arg;
+    log_write(WEIR_LOG_NOTICE, "drain_timeout: cutting %zu clients and %zu exchanges", worker_clients(w), exchanges_count());
+    exchanges_cut();
+    for (weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
+        listener_drain(l, true);
+    w->limit.fire = worker_leave;
+    timer_start(timers_get(CUT_LINGER_MS), &w->limit);
+}
+
+static void worker_drain(void)
+{
+    worker_t *w = worker_self();
+    if (proc->is_draining)
+        return;
+    proc->is_draining = true;
+    if (w->admin != NULL)
+        admin_ready(w->admin, false);
+    for (weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
+        listener_drain(l, false);
+    timer_start(timers_get(proc->config->drain_timeout_ms), &w->limit);
+    worker_look(w);
+}
+
+static void worker_stop(void)
+{
+    worker_leave(NULL);
+}
+
+static void worker_reopen(void)
+{
+    weir_error_t err;
+    if (proc->access != NULL && access_reopen(proc->access, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
+}
+
+static void worker_peer(int slot, uint32_t generation, int fd)
+{
+    weir_error_t err;
+    (void)generation;
+    if (channel_connect((size_t)slot, fd, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "keeper/%d cannot be reached: %s", slot, err.text);
+}
+
+static const process_events_t worker_events = {
+    .drain = worker_drain,
+    .stop = worker_stop,
+    .reopen = worker_reopen,
+    .peer = worker_peer,
+};
+
+static int worker_accept(worker_t *w, const process_args_t *args, weir_error_t *err)
+{
+    for (size_t i = 0; i < args->nlistens; i++) {
+        weir_listener_t *l = room_listener(&w->room, args->listens[i].listener);
+        if (l != NULL && listener_accept(l, args->listens[i].fd, err) != WEIR_OK)
+            return WEIR_EFAIL;
+    }
+    if (args->admin_fd < 0)
+        return WEIR_OK;
+    w->admin = admin_start(args->admin_fd, err);
+    return w->admin == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
+static int worker_set_up(worker_t *w, const process_args_t *args, weir_error_t *err)
+{
+    proc->self = w;
+    w->look = (weir_timer_t){.fire = worker_look, .arg = w};
+    w->limit = (weir_timer_t){.fire = worker_cut, .arg = w};
+    weir_list_init(&w->look.node);
+    weir_list_init(&w->limit.node);
+    if (room_enter(args, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    proc->access = access_open(proc->config, err);
+    if (proc->access == NULL && proc->config->access_file != NULL)
+        return WEIR_EFAIL;
+    if (channels_new(args->peer_fds, args->npeers) != WEIR_OK)
+        return weir_error(err, "no memory for the channels to the keepers");
+    if (room_furnish(&w->room, proc->config, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    return worker_accept(w, args, err);
+}
+
+static void worker_tear_down(worker_t *w)
+{
+    if (w->admin != NULL)
+        admin_stop(w->admin);
+    room_clear(&w->room);
+    channels_free();
+    access_close(proc->access);
+    room_leave();
+}
+
+int worker_main(const process_args_t *args)
+{
+    worker_t w = {0};
+    weir_error_t err;
+    if (process_enter(args, &worker_events) != WEIR_OK)
+        return 1;
+    if (worker_set_up(&w, args, &err) != WEIR_OK) {
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
+        return 1;
+    }
+    room_start(&w.room);
+    process_ready();
+    ev_run(proc->loop, 0);
+    worker_tear_down(&w);
+    process_leave();
+    return 0;
+}
