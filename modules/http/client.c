@@ -239,7 +239,8 @@ static step_t head_unwanted(client_t *c, weir_reason_t reason, const weir_error_
 /* A body whose length is known gets its place at once, so that nothing moves while it arrives. */
 static step_t head_done(client_t *c, uint32_t used)
 {
-    weir_error_t err = {{0}};
+    weir_error_t err;
+    err.text[0] = '\0';
     c->head = buf_head(c->buf);
     c->head_n = used;
     c->body_n = 0;

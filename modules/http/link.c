@@ -160,6 +160,8 @@ static step_t head_done(conn_t *c, size_t used)
     const weir_head_t *head = &c->target->head;
     c->begin += (uint32_t)used;
     c->seen = 0;
+    if (used > c->target->options->max_head)
+        return conn_down(c, WEIR_REASON_BAD_REPLY, "the head of its reply is larger than max_head");
     if (head->status == 101)
         return conn_down(c, WEIR_REASON_BAD_REPLY, "the server switched protocols, which nobody asked for");
     if (head->status < 200)

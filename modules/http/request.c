@@ -211,7 +211,8 @@ static weir_reason_t scan_message(client_t *c, weir_exchange_t *ex, weir_error_t
 void request_start(client_t *c)
 {
     const weir_host_t *host = c->edge->host;
-    weir_error_t err = {{0}};
+    weir_error_t err;
+    err.text[0] = '\0';
     weir_reason_t reason = WEIR_REASON_NONE;
     weir_exchange_t *ex = request_exchange(c);
     if (ex == NULL) {
