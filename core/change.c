@@ -20,7 +20,6 @@
 
 #include "log.h"
 #include "master.h"
-#include "source.h"
 
 /* How long keepers may take to apply a configuration, and workers to become ready. */
 #define APPLY_SECONDS 30.0
@@ -62,10 +61,10 @@ static size_t workers_wanted(const config_t *config)
 static int generation_equip(master_t *master, generation_t *generation, weir_error_t *err)
 {
     const master_options_t *options = master->options;
-    generation->text = options->text != NULL ? strdup(options->text) : source_read(options->file, err);
+    generation->text = options->text != NULL ? strdup(options->text) : config_read(options->file, err);
     if (generation->text == NULL)
         return options->text != NULL ? weir_error(err, "out of memory") : WEIR_EFAIL;
-    if (config_load(options->file, weir_slice_str(generation->text), &generation->config, err) != WEIR_OK)
+    if (config_parse(generation->text, options->file, &generation->config, err) != WEIR_OK)
         return WEIR_EFAIL;
     generation->nworkers = workers_wanted(generation->config);
     generation->workers = calloc(generation->nworkers, sizeof(*generation->workers));
@@ -259,7 +258,7 @@ static void log_change(master_t *master)
 static void generation_drain(generation_t *generation)
 {
     for (size_t i = 0; i < generation->nworkers; i++)
-        slot_drain(&generation->workers[i], generation->config->drain_timeout / 1000.0 + DRAIN_GRACE_SECONDS);
+        slot_drain(&generation->workers[i], generation->config->drain_timeout_ms / 1000.0 + DRAIN_GRACE_SECONDS);
 }
 
 static void ready_say(const master_t *master)

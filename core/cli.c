@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "build_config.h"
+#include "suggest.h"
 
 static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen|upgrade]\n"
                             "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
@@ -79,64 +80,19 @@ static const struct option tool_options[] = {
 
 /* --- what is meant --- */
 
-#define NEAR_WORD_MAX 32u
-
-static size_t least(size_t a, size_t b, size_t c)
-{
-    size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* How many letters differ between two words (Levenshtein); long words are not near to anything. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t na = strlen(a), nb = strlen(b), row[NEAR_WORD_MAX + 1];
-    if (na > NEAR_WORD_MAX || nb > NEAR_WORD_MAX)
-        return NEAR_WORD_MAX;
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t above = row[j];
-            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[nb];
-}
-
-/* Whether a word may have been meant; `best` is the distance to beat. */
-static bool is_nearer(const char *word, const char *known, size_t *best)
-{
-    size_t d = distance(word, known);
-    size_t beginning = strlen(word);
-    if (beginning > 1 && strncmp(word, known, beginning) == 0)
-        d = 1;
-    if (d >= *best || d > strlen(known) / 2)
-        return false;
-    *best = d;
-    return true;
-}
-
 static const char *nearest_word(const char *word, const word_t *known)
 {
     const char *found = NULL;
-    size_t best = NEAR_WORD_MAX;
     for (; known->name != NULL; known++)
-        if (is_nearer(word, known->name, &best))
-            found = known->name;
+        found = suggest_nearer(weir_slice_str(word), found, known->name);
     return found;
 }
 
-static const char *nearest_option(const char *word, const struct option *known)
+static const char *nearest_option(weir_slice_t word, const struct option *known)
 {
     const char *found = NULL;
-    size_t best = NEAR_WORD_MAX;
     for (; known->name != NULL; known++)
-        if (is_nearer(word, known->name, &best))
-            found = known->name;
+        found = suggest_nearer(word, found, known->name);
     return found;
 }
 
@@ -158,10 +114,10 @@ static void wrong_option(cli_t *cli, int option, char **argv, const struct optio
         wrong(cli, "a value is missing after", word, "", NULL);
         return;
     }
-    char name[NEAR_WORD_MAX * 2];
-    snprintf(name, sizeof(name), "%s", word + strspn(word, "-"));
-    name[strcspn(name, "=")] = '\0';
-    wrong(cli, "there is no option", word, "--", strncmp(word, "--", 2) == 0 ? nearest_option(name, known) : NULL);
+    const char *name = word + strspn(word, "-");
+    bool is_long = strncmp(word, "--", 2) == 0;
+    wrong(cli, "there is no option", word, "--",
+          is_long ? nearest_option(weir_slice(name, strcspn(name, "=")), known) : NULL);
 }
 
 static int word_value(const char *name, const word_t *known)

@@ -60,7 +60,7 @@ static int context_new(const fork_plan_t *plan)
     weir_error_t err;
     *proc = (proc_t){
         .kind = plan->kind, .slot = plan->slot, .generation = plan->generation, .config = plan->config};
-    proc->log = log_open(plan->config->log_level, plan->config->log_file, &err);
+    proc->log = log_open((weir_level_t)plan->config->log_level, plan->config->log_file, &err);
     if (proc->log != NULL)
         return 0;
     log_write(WEIR_LOG_ERROR, "%s", err.text);

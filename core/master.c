@@ -125,7 +125,7 @@ const slot_owner_t master_slots = {.launch = launch, .answered = change_answered
 static void drain_to_quit(slot_t *worker)
 {
     const config_t *config = worker->generation->config;
-    slot_drain(worker, config->drain_timeout / 1000.0 + 5.0);
+    slot_drain(worker, config->drain_timeout_ms / 1000.0 + 5.0);
 }
 
 static void ending_begin(master_t *master, ending_t ending)
@@ -284,7 +284,7 @@ static int signals_watch(master_t *master, weir_error_t *err)
 
 int master_log(master_t *master, const config_t *config, weir_error_t *err)
 {
-    struct log *log = log_open(config->log_level, config->log_file, err);
+    struct log *log = log_open((weir_level_t)config->log_level, config->log_file, err);
     if (log == NULL)
         return WEIR_EFAIL;
     user_t user;

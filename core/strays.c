@@ -1,48 +1,18 @@
-/* strays.c: the kernel lists our children in /proc/PID/task/PID/children. */
+/* strays.c: the kernel knows our children better than our own tables do. */
 #include "strays.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kin.h"
 #include "log.h"
-
-static pid_t *list_grow(pid_t *list, size_t n)
-{
-    /* Powers of two: most masters have a handful of children. */
-    if (n < 8 || (n & (n - 1)) != 0)
-        return list;
-    pid_t *larger = realloc(list, 2 * n * sizeof(*list));
-    if (larger == NULL)
-        free(list);
-    return larger;
-}
-
-static pid_t *list_read(FILE *file)
-{
-    pid_t *list = malloc(8 * sizeof(*list));
-    size_t n = 0;
-    long pid;
-    while (list != NULL && file != NULL && fscanf(file, "%ld", &pid) == 1) {
-        list[n++] = (pid_t)pid;
-        list = list_grow(list, n);
-    }
-    if (list != NULL)
-        list[n] = 0;
-    return list;
-}
 
 pid_t *strays_list(void)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
-    FILE *file = fopen(path, "re");
-    pid_t *list = list_read(file);
-    if (file != NULL && fclose(file) != 0) {
-        free(list);
-        return NULL;
-    }
+    pid_t *list = calloc(KIN_MAX + 1, sizeof(*list));
+    if (list != NULL)
+        list[kin_children(getpid(), list, KIN_MAX)] = 0;
     return list;
 }
 
