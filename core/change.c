@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "log.h"
 #include "master.h"
 
@@ -274,8 +275,10 @@ static void ready_say(const master_t *master)
 static void ready_first(const master_t *master)
 {
     const master_options_t *options = master->options;
-    if (options->ready_fd >= 0 && write(options->ready_fd, "+", 1) != 1)
-        log_write(WEIR_LOG_WARN, "nobody waits for the daemon to be ready");
+    if (options->is_daemon && master_logs_to_stderr(master->current->config))
+        log_write(WEIR_LOG_WARN, "log: nothing is logged from now on: a daemon has no stderr; give it a file");
+    if (options->is_daemon && daemon_ready() != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "cannot let go of stderr: %s", strerror(errno));
     if (options->on_ready != NULL)
         options->on_ready(options->arg, sockets_first(&master->sockets));
 }

@@ -1,8 +1,8 @@
 /* daemon.c: the one who typed `weir -d` gets the prompt back when the daemon serves, or its errors when it does not.
  *
- *   caller ── waits for "+" or the end of the pipe
+ *   caller ── reads the pipe, shows it on stderr, until READY or its end
  *     └── session leader, leaves at once, so that the daemon can never get a terminal
- *           └── daemon
+ *           └── daemon ── its stderr is the pipe
  */
 #include "daemon.h"
 
@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* A byte that no message contains. */
+#define READY '\0'
 
 static int null_to(int fd)
 {
@@ -23,23 +26,39 @@ static int null_to(int fd)
     return rc < 0 ? WEIR_EFAIL : WEIR_OK;
 }
 
-static int wait_ready(int fd, pid_t leader)
+static int relay_until_ready(int fd)
 {
-    char answer = '-';
-    ssize_t n;
-    do
-        n = read(fd, &answer, 1);
-    while (n < 0 && errno == EINTR);
-    close(fd);
-    (void)waitpid(leader, NULL, 0); /* it left right after its fork; nothing depends on how */
-    return n == 1 && answer == '+' ? EXIT_SUCCESS : EXIT_FAILURE;
+    char text[4096];
+    for (;;) {
+        ssize_t n = read(fd, text, sizeof(text));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return EXIT_FAILURE;
+        const char *ready = memchr(text, READY, (size_t)n);
+        fwrite(text, 1, ready == NULL ? (size_t)n : (size_t)(ready - text), stderr);
+        if (ready != NULL)
+            return EXIT_SUCCESS;
+    }
 }
 
-/* In the session leader and the daemon. True in the daemon; the leader has to leave. */
-static bool is_daemon(int *status)
+static int caller_wait(const int fds[2], pid_t leader)
+{
+    close(fds[1]);
+    int status = relay_until_ready(fds[0]);
+    close(fds[0]);
+    (void)waitpid(leader, NULL, 0); /* it left right after its fork; nothing depends on how */
+    return status;
+}
+
+/* In the session leader and in the daemon; true in the daemon. */
+static bool become_daemon(const int fds[2], int *status)
 {
     *status = EXIT_FAILURE;
-    if (setsid() < 0)
+    close(fds[0]);
+    int rc = dup2(fds[1], STDERR_FILENO);
+    close(fds[1]);
+    if (rc < 0 || setsid() < 0)
         return false;
     pid_t pid = fork();
     if (pid != 0) {
@@ -49,7 +68,7 @@ static bool is_daemon(int *status)
     return null_to(STDIN_FILENO) == WEIR_OK && null_to(STDOUT_FILENO) == WEIR_OK;
 }
 
-bool daemon_begin(int *ready_fd, int *status, weir_error_t *err)
+bool daemon_begin(int *status, weir_error_t *err)
 {
     int fds[2];
     *status = EXIT_FAILURE;
@@ -58,22 +77,22 @@ bool daemon_begin(int *ready_fd, int *status, weir_error_t *err)
         return false;
     }
     pid_t pid = fork();
+    if (pid == 0)
+        return become_daemon(fds, status);
     if (pid > 0) {
-        close(fds[1]);
-        *status = wait_ready(fds[0], pid);
+        *status = caller_wait(fds, pid);
         return false;
     }
+    weir_error(err, "cannot start a process: %s", strerror(errno));
     close(fds[0]);
-    *ready_fd = fds[1];
-    if (pid == 0 && is_daemon(status))
-        return true;
     close(fds[1]);
-    if (pid < 0)
-        weir_error(err, "cannot start a process: %s", strerror(errno));
     return false;
 }
 
-int daemon_settle(void)
+int daemon_ready(void)
 {
+    const char ready = READY;
+    if (write(STDERR_FILENO, &ready, 1) != 1)
+        return WEIR_EFAIL;
     return null_to(STDERR_FILENO);
 }

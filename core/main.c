@@ -12,18 +12,18 @@
 #include "title.h"
 #include "tool.h"
 
-static int serve(const char *file, const title_t *title, int ready_fd)
+static int serve(const char *file, const title_t *title, bool is_daemon)
 {
-    const master_options_t options = {.file = file, .title = *title, .ready_fd = ready_fd};
+    const master_options_t options = {.file = file, .title = *title, .is_daemon = is_daemon};
     return master_run(&options);
 }
 
 static int serve_daemon(const char *file, const title_t *title)
 {
     weir_error_t err = {""};
-    int ready_fd, status;
-    if (daemon_begin(&ready_fd, &status, &err))
-        return serve(file, title, ready_fd);
+    int status;
+    if (daemon_begin(&status, &err))
+        return serve(file, title, true);
     if (err.text[0] != '\0')
         fprintf(stderr, "weir: %s\n", err.text);
     return status;
@@ -37,7 +37,7 @@ static int serve_main(const cli_t *cli, const title_t *title)
         fprintf(stderr, "weir: out of memory\n");
         return EXIT_FAILURE;
     }
-    int status = cli->is_daemon ? serve_daemon(file, title) : serve(file, title, -1);
+    int status = cli->is_daemon ? serve_daemon(file, title) : serve(file, title, false);
     free(file);
     return status;
 }

@@ -368,7 +368,8 @@ int master_run(const master_options_t *options)
     if (master_equip(&master, &err) == WEIR_OK) {
         change_begin(&master);
         ev_run(master.proc.loop, 0);
-        log_write(WEIR_LOG_NOTICE, "weir has left");
+        if (master.status == EXIT_SUCCESS)
+            log_write(WEIR_LOG_NOTICE, "weir has left");
     } else {
         log_write(WEIR_LOG_ERROR, "%s", err.text);
         master.status = EXIT_FAILURE;

@@ -20,7 +20,7 @@ typedef struct master_options {
     const char *file; /* name of the configuration */
     const char *text; /* its text, or NULL: the file is read, and read again on SIGHUP */
     title_t title;
-    int ready_fd; /* a byte is written here when all is ready (daemon), or -1 */
+    bool is_daemon; /* somebody waits for daemon_ready() */
     /* All is ready for the first time; `address` is the first listener's. May be NULL. */
     void (*on_ready)(const void *arg, const char *address);
     const void *arg;

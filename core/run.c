@@ -124,19 +124,25 @@ static int program_check(const char *program, weir_error_t *err)
 static int listen_check(const char *listen, weir_error_t *err)
 {
     int fd = address_listen(listen, false, 1, err);
-    bool is_taken = fd < 0 && errno == EADDRINUSE;
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
-    if (is_taken)
-        return weir_error_wrap(err, "choose another address, for example --listen 127.0.0.1:8081: ");
-    return fd < 0 ? WEIR_EFAIL : WEIR_OK;
+        return WEIR_OK;
+    }
+    if (errno != EADDRINUSE)
+        return WEIR_EFAIL;
+    return weir_error(err, "cannot listen on %s: another program does; choose another address, for example "
+                           "--listen 127.0.0.1:8081, or 127.0.0.1:0 for any", listen);
 }
 
 static int path_check(const char *path, weir_error_t *err)
 {
-    if (path[0] == '/' && strpbrk(path, " ?#\t\r\n") == NULL)
-        return WEIR_OK;
-    return weir_error(err, "--path '%s': a path begins with / and has no blanks, no ? and no #", path);
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@%/";
+    size_t n = strspn(path, plain);
+    if (path[0] != '/')
+        return weir_error(err, "--path '%s': a path begins with /", path);
+    if (path[n] != '\0')
+        return weir_error(err, "--path '%s': '%c' cannot stand in the path of a URL", path, path[n]);
+    return WEIR_OK;
 }
 
 /* --- what is said when it serves --- */
@@ -226,7 +232,7 @@ int run_main(const cli_t *cli, const title_t *title)
     }
     name_make(&run, cli);
     const master_options_t options = {
-        .file = "weir run", .text = text, .title = *title, .ready_fd = -1, .on_ready = ready_print, .arg = &run};
+        .file = "weir run", .text = text, .title = *title, .on_ready = ready_print, .arg = &run};
     int status = master_run(&options);
     free(text);
     return status;
