@@ -1,0 +1,186 @@
+/* links.c: the links of a server, from the pool's side. A link is in exactly one place:
+ *
+ *   place        event                                next
+ *   -            links_open                           connecting
+ *   connecting   UP                                   fresh, after those who wait have had their choice
+ *   connecting   DOWN                                 -; the server has failed
+ *   fresh, idle  leased to an exchange, exclusive     no list
+ *   fresh, idle  leased to an exchange, shared        busy
+ *   fresh        leased to a session's first exchange no list; the session owns it until it ends
+ *   busy         leased to one more                   busy
+ *   any          FREE: its last exchange has ended    idle, at the front
+ *   any          DOWN                                 -
+ */
+#include "pool.h"
+
+#include <stdio.h>
+
+/* How soon links are opened again after some have gone. */
+#define REFILL_MS 10
+
+uint32_t links_count(const weir_list_t *list)
+{
+    uint32_t n = 0;
+    for (const weir_list_t *it = list->next; it != list; it = it->next)
+        n++;
+    return n;
+}
+
+static weir_link_t *first_of(const weir_list_t *list)
+{
+    return weir_list_empty(list) ? NULL : WEIR_CONTAINER(list->next, weir_link_t, node);
+}
+
+/* ---- opening ---- */
+
+bool links_may_grow(const pool_server_t *s)
+{
+    return s->nlinks < (uint64_t)s->pool->options->max;
+}
+
+static void links_failed(pool_server_t *s, const char *why)
+{
+    pool_t *pool = s->pool;
+    pool->failed++;
+    s->failed_ms = pool->host->now_ms();
+    snprintf(pool->why, sizeof(pool->why), "%s", why == NULL ? "unknown" : why);
+}
+
+bool links_open(pool_server_t *s)
+{
+    weir_error_t err = {""};
+    weir_link_t *link = s->pool->host->link_open(s->server, &err);
+    if (link == NULL) {
+        links_failed(s, err.text);
+        return false;
+    }
+    s->nlinks++;
+    s->pool->opened++;
+    weir_list_append(&s->connecting, &link->node);
+    return true;
+}
+
+/* Sessions need links that have carried nothing, so of shared ones `min` of those are kept. */
+static bool is_short(const pool_server_t *s)
+{
+    uint64_t min = (uint64_t)s->pool->options->min;
+    if (min == 0 || !links_may_grow(s))
+        return false;
+    if (!s->pool->is_shared)
+        return s->nlinks < min;
+    return (uint64_t)links_count(&s->fresh) + links_count(&s->connecting) < min;
+}
+
+void links_refill_later(pool_server_t *s)
+{
+    const weir_host_t *host = s->pool->host;
+    weir_timeouts_t *queue = is_short(s) ? host->timeouts(s->failed_ms > 0 ? RETRY_MS : REFILL_MS) : NULL;
+    if (queue != NULL)
+        host->timer_start(queue, &s->refill);
+}
+
+/* ---- leasing ---- */
+
+bool links_fit(const weir_link_t *link, const wait_t *w)
+{
+    if (!choice_is_eligible(w, link->server->pooled) || link->is_owned)
+        return false;
+    if (w->is_own)
+        return link->state == WEIR_LINK_IDLE && !link->is_used;
+    return link->state == WEIR_LINK_IDLE || (link->state == WEIR_LINK_BUSY && w->pool->is_shared);
+}
+
+bool links_lease(weir_link_t *link, wait_t *w)
+{
+    pool_server_t *s = link->server->pooled;
+    bool was_fresh = !link->is_used;
+    if (w->pool->host->exchange_lease(w->ex, link) != WEIR_OK)
+        return false;
+    weir_list_remove(&link->node);
+    if (w->pool->is_shared && !w->is_own)
+        weir_list_append(&s->busy, &link->node);
+    w->server = s;
+    s->load++;
+    if (was_fresh && w->pool->is_shared)
+        links_refill_later(s);
+    return true;
+}
+
+static weir_link_t *links_least_busy(const pool_server_t *s)
+{
+    weir_link_t *best = NULL;
+    for (const weir_list_t *it = s->busy.next; it != &s->busy; it = it->next) {
+        weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
+        if (best == NULL || link->exchanges < best->exchanges)
+            best = link;
+    }
+    return best;
+}
+
+/* Everybody is busy: the exchange shares the least busy link, and one more is opened for those that come. */
+static weir_link_t *links_share(pool_server_t *s)
+{
+    weir_link_t *link = links_least_busy(s);
+    if (link != NULL && weir_list_empty(&s->connecting) && links_may_grow(s) && s->failed_ms == 0)
+        (void)links_open(s); /* this exchange has a link; the failure is counted */
+    return link;
+}
+
+bool links_take(pool_server_t *s, wait_t *w)
+{
+    weir_link_t *link = w->is_own ? NULL : first_of(&s->idle);
+    if (link == NULL)
+        link = first_of(&s->fresh);
+    if (link == NULL && !w->is_own)
+        link = links_share(s);
+    return link != NULL && links_lease(link, w);
+}
+
+bool links_make_room(pool_server_t *s)
+{
+    weir_link_t *link = first_of(&s->idle);
+    if (link == NULL)
+        return false;
+    s->pool->host->link_close(link, WEIR_REASON_POOL_FULL, "closed to make room for a session");
+    return true;
+}
+
+/* ---- what the host tells ---- */
+
+static bool is_connecting(const pool_server_t *s, const weir_link_t *link)
+{
+    for (const weir_list_t *it = s->connecting.next; it != &s->connecting; it = it->next)
+        if (it == &link->node)
+            return true;
+    return false;
+}
+
+static void links_gone(pool_server_t *s, weir_link_t *link, const char *why)
+{
+    if (is_connecting(s, link))
+        links_failed(s, why);
+    weir_list_remove(&link->node);
+    s->nlinks--;
+    links_refill_later(s);
+}
+
+static void links_free(pool_server_t *s, weir_link_t *link, bool is_new)
+{
+    weir_list_remove(&link->node);
+    weir_list_prepend(is_new ? &s->fresh : &s->idle, &link->node);
+    if (is_new)
+        s->failed_ms = 0;
+    if (s->pool->nwaiting > 0)
+        waiting_serve(s->pool, link);
+}
+
+void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const char *why)
+{
+    pool_server_t *s = link->server->pooled;
+    if (event == WEIR_LINK_EVENT_DOWN)
+        links_gone(s, link, why);
+    else
+        links_free(s, link, event == WEIR_LINK_EVENT_UP);
+    if (pool->nwaiting > 0)
+        waiting_provide(pool);
+}

@@ -1,0 +1,197 @@
+/* pool.c: the module: options, life, and the way of an exchange through it. The way of one that finds an idle link is short:
+ * pool_request, choice_server, links_take, links_lease; no allocation, no search.
+ */
+#include "pool.h"
+
+#include <stdlib.h>
+
+/* ---- exchanges ---- */
+
+static weir_verdict_t pool_request(void *self, weir_exchange_t *ex, void *state)
+{
+    pool_t *pool = self;
+    wait_t *w = state;
+    if (ex->link != NULL) /* its session's own */
+        return WEIR_PASS;
+    const weir_server_t *bound = pool->host->exchange_server(ex);
+    w->ex = ex;
+    w->pool = pool;
+    w->bound = bound == NULL ? NULL : bound->pooled;
+    w->is_own = pool->is_shared && pool->host->exchange_wants_own_link(ex);
+    pool_server_t *s = choice_server(pool, w);
+    if (s != NULL && links_take(s, w))
+        return WEIR_PASS;
+    return waiting_add(w, s);
+}
+
+static void pool_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)
+{
+    (void)self, (void)ex, (void)outcome;
+    wait_t *w = state;
+    if (w->node.next != NULL)
+        waiting_remove(w);
+    if (w->server != NULL)
+        w->server->load--;
+    w->server = NULL;
+}
+
+static void pool_link(void *self, weir_link_t *link, weir_link_event_t event, const char *why)
+{
+    links_event(self, link, event, why);
+}
+
+/* ---- life ---- */
+
+static void on_refill(void *arg)
+{
+    pool_server_t *s = arg;
+    uint64_t min = (uint64_t)s->pool->options->min;
+    uint64_t have = s->pool->is_shared ? (uint64_t)links_count(&s->fresh) + links_count(&s->connecting) : s->nlinks;
+    for (; have < min && links_may_grow(s); have++) {
+        if (links_open(s))
+            continue;
+        links_refill_later(s);
+        return;
+    }
+}
+
+static void pool_start(void *self)
+{
+    pool_t *pool = self;
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        on_refill(&pool->servers[i]);
+}
+
+static void pool_destroy(void *self)
+{
+    pool_t *pool = self;
+    for (uint32_t i = 0; pool->servers != NULL && i < pool->nservers; i++)
+        pool->host->timer_stop(&pool->servers[i].refill);
+    free(pool->servers);
+    free(pool);
+}
+
+static void server_init(pool_t *pool, uint32_t index)
+{
+    pool_server_t *s = &pool->servers[index];
+    s->server = pool->host->upstream_server(pool->upstream, index);
+    s->server->pooled = s;
+    s->pool = pool;
+    s->refill = (weir_timer_t){.fire = on_refill, .arg = s};
+    weir_list_init(&s->connecting);
+    weir_list_init(&s->fresh);
+    weir_list_init(&s->idle);
+    weir_list_init(&s->busy);
+}
+
+static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, const void *options, weir_error_t *err)
+{
+    const pool_options_t *o = options;
+    if (o->min > o->max) {
+        weir_error(err, "min (%lld) is larger than max (%lld)", (long long)o->min, (long long)o->max);
+        return NULL;
+    }
+    pool_t *pool = calloc(1, sizeof(*pool));
+    pool_server_t *servers = calloc(upstream->nservers, sizeof(*servers));
+    weir_timeouts_t *timeouts = host->timeouts(o->acquire_timeout_ms);
+    if (pool == NULL || servers == NULL || timeouts == NULL) {
+        free(pool);
+        free(servers);
+        weir_error(err, "no memory for the pool");
+        return NULL;
+    }
+    *pool = (pool_t){.host = host,
+                     .upstream = upstream,
+                     .options = o,
+                     .is_shared = upstream->is_shared,
+                     .servers = servers,
+                     .nservers = upstream->nservers,
+                     .acquire_timeouts = timeouts};
+    weir_list_init(&pool->waiting);
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        server_init(pool, i);
+    return pool;
+}
+
+static void pool_status(void *self, weir_status_t *status)
+{
+    const pool_t *pool = self;
+    uint32_t links = 0, idle = 0, connecting = 0;
+    for (uint32_t i = 0; i < pool->nservers; i++) {
+        const pool_server_t *s = &pool->servers[i];
+        links += s->nlinks;
+        idle += links_count(&s->idle) + links_count(&s->fresh);
+        connecting += links_count(&s->connecting);
+    }
+    status->number(status, "links", links);
+    status->number(status, "connecting", connecting);
+    status->number(status, "idle", idle);
+    status->number(status, "busy", links - idle - connecting);
+    status->number(status, "waiting", pool->nwaiting);
+    status->number(status, "opened", (double)pool->opened);
+    status->number(status, "failed", (double)pool->failed);
+}
+
+#define AT(member) offsetof(pool_options_t, member)
+
+static const char *const strategies[] = {
+    [STRATEGY_ROUND_ROBIN] = "round_robin", [STRATEGY_LEAST_LOADED] = "least_loaded", NULL};
+
+static const weir_option_t pool_options[] = {
+    {.name = "strategy",
+     .type = WEIR_TYPE_ENUM,
+     .offset = AT(strategy),
+     .fallback = "round_robin",
+     .names = strategies,
+     .doc = "which server an exchange goes to: each in turn, or the one with the fewest exchanges for its weight"},
+    {.name = "min",
+     .type = WEIR_TYPE_INT,
+     .offset = AT(min),
+     .fallback = "0",
+     .min = 0,
+     .max = 10000,
+     .doc = "links to each server that every process opens at start and keeps open; of shared links: unused ones"},
+    {.name = "max",
+     .type = WEIR_TYPE_INT,
+     .offset = AT(max),
+     .fallback = "100",
+     .min = 1,
+     .max = 10000,
+     .doc = "links to each server that a process has at most"},
+    {.name = "acquire_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = AT(acquire_timeout_ms),
+     .fallback = "5s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "how long an exchange waits for a link; then it fails with pool_full"},
+    {.name = "max_waiting",
+     .type = WEIR_TYPE_INT,
+     .offset = AT(max_waiting),
+     .fallback = "1024",
+     .min = 0,
+     .max = 1000000,
+     .doc = "exchanges that may wait for a link at the same time; more fail with pool_full at once"},
+    {.name = NULL},
+};
+
+static const weir_exchange_module_t pool_module = {
+    .flags = WEIR_OWNS_LINKS,
+    .state_size = sizeof(wait_t),
+    .create = pool_create,
+    .start = pool_start,
+    .destroy = pool_destroy,
+    .request = pool_request,
+    .end = pool_end,
+    .link = pool_link,
+    .status = pool_status,
+};
+
+WEIR_MODULE = {
+    WEIR_MODULE_HEADER,
+    .name = "pool",
+    .doc = "owns an upstream's links: chooses the server, opens and leases links, bounds the waiting",
+    .options = pool_options,
+    .options_size = sizeof(pool_options_t),
+    .exchange = &pool_module,
+};

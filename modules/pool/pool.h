@@ -1,0 +1,112 @@
+/* pool.h: what the files of the pool share.
+ *
+ * A pool owns the links of an upstream in one process: it chooses the server of an exchange and the link to it, opens links
+ * when there are too few, and lets exchanges wait for one, within bounds.
+ *
+ * Its links are of one of two kinds, by their transport:
+ *   exclusive  one exchange at a time (HTTP/1.1): leased from a LIFO list, so that those which are not needed grow old
+ *   shared     many exchanges at once (children, streams); or one legacy session, which then has it for itself and gets only
+ *              one that has never carried anything
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include <weir/module.h>
+
+typedef struct pool_options {
+    int strategy;
+    int64_t min, max, max_waiting;
+    uint64_t acquire_timeout_ms;
+} pool_options_t;
+
+enum { STRATEGY_ROUND_ROBIN, STRATEGY_LEAST_LOADED };
+
+typedef struct pool pool_t;
+
+/* A server, and where its links are: weir_link_t.node is in one of these lists, or in none while its link is leased to one
+ * exchange or owned by a session. */
+typedef struct pool_server {
+    weir_server_t *server;
+    pool_t *pool;
+    weir_list_t connecting;
+    weir_list_t fresh;  /* idle, has carried nothing */
+    weir_list_t idle;   /* idle, has carried something; all idle ones of the exclusive kind that were used */
+    weir_list_t busy;   /* shared, with exchanges on it */
+    uint32_t nlinks;    /* in whatever state */
+    uint32_t load;      /* exchanges in flight */
+    uint64_t failed_ms; /* when a link could not be opened; 0: the last one could */
+    weir_timer_t refill;
+    uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
+} pool_server_t;
+
+struct pool {
+    const weir_host_t *host;
+    weir_upstream_t *upstream;
+    const pool_options_t *options;
+    bool is_shared; /* the kind of its links */
+    pool_server_t *servers;
+    uint32_t nservers, turn;
+    weir_list_t waiting; /* wait_t.node, the oldest first */
+    uint32_t nwaiting;
+    weir_timeouts_t *acquire_timeouts;
+    bool is_providing, is_asked_again; /* waiting_provide() is on the stack */
+    char why[128];                     /* why the last link could not be opened */
+    uint64_t opened, failed;           /* links, ever */
+};
+
+/* Per exchange. */
+typedef struct wait {
+    weir_list_t node; /* next == NULL: does not wait */
+    weir_exchange_t *ex;
+    pool_t *pool;
+    pool_server_t *server; /* that its load counts on; NULL: none yet */
+    pool_server_t *bound;  /* its session's server; NULL: any will do */
+    bool is_own;           /* begins a session that takes the link for itself */
+    weir_timer_t timer;
+} wait_t;
+
+static inline pool_server_t *pool_server_of(const weir_server_t *server)
+{
+    return server->pooled;
+}
+
+/* ---- choice.c ---- */
+
+/* The server that an exchange goes to: one with a link at hand, or one that may open one. NULL: it has to wait. */
+pool_server_t *choice_server(pool_t *pool, const wait_t *w);
+/* A server at which to open a link for somebody who waits: none that has just failed. NULL: nowhere. */
+pool_server_t *choice_growable(pool_t *pool, const wait_t *w);
+bool choice_is_eligible(const wait_t *w, const pool_server_t *s);
+
+/* A server at which no link could be opened is left alone for so long, as long as there are others. */
+#define RETRY_MS 1000
+
+/* ---- links.c ---- */
+
+uint32_t links_count(const weir_list_t *list);
+bool links_may_grow(const pool_server_t *s);
+/* Open one more link; false when it could not even be begun. */
+bool links_open(pool_server_t *s);
+/* Keep `min` of them: soon, since links must not be opened while the host takes others apart. */
+void links_refill_later(pool_server_t *s);
+/* Lease an exchange the best link that is at hand; false when there is none. */
+bool links_take(pool_server_t *s, wait_t *w);
+/* Lease it this one. */
+bool links_lease(weir_link_t *link, wait_t *w);
+/* Whether an exchange may have this link as it is now. */
+bool links_fit(const weir_link_t *link, const wait_t *w);
+/* Close an idle link that no session can use any more; false when there is none. */
+bool links_make_room(pool_server_t *s);
+void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const char *why);
+
+/* ---- waiting.c ---- */
+
+/* Let an exchange wait, for a link of this server if there is one to be opened. */
+weir_verdict_t waiting_add(wait_t *w, pool_server_t *s);
+void waiting_remove(wait_t *w);
+/* A link can take exchanges: give it to those who have waited longest. */
+void waiting_serve(pool_t *pool, weir_link_t *link);
+/* See that a link is on its way, or can come free, for everybody who waits; fail the others. */
+void waiting_provide(pool_t *pool);
+
+#endif

@@ -1,0 +1,70 @@
+/* stdio.h: what the files of the stdio transport share.
+ *
+ * A server of this transport is a command; a link is one child that runs it.
+ */
+#ifndef STDIO_H
+#define STDIO_H
+
+#include <weir/module.h>
+
+typedef struct command_options {
+    weir_strings_t command;
+    weir_map_t env;
+    const char *cwd;
+    const char *user;
+    uint64_t limit_memory;
+    int64_t limit_files;
+    uint64_t limit_cpu_ms;
+    uint64_t start_timeout_ms;
+    uint64_t stop_timeout_ms;
+    uint64_t max_message;
+} command_options_t;
+
+/* The command of an upstream, and how it fared lately. Owned by the server it is the carrier of. */
+typedef struct command {
+    const weir_host_t *host;
+    weir_server_t *server;
+    const command_options_t *options;
+    uint32_t started;       /* children so far: the last one's number */
+    uint64_t backoff_ms;    /* how long the next child waits; 0: not at all */
+    uint64_t backoff_at_ms; /* when it was last made longer */
+} command_t;
+
+int command_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err);
+void command_close(weir_server_t *server);
+
+/* A child has died young: the next ones wait, longer each time. `has_spoken`: it was not the start that failed. */
+void command_failed(command_t *command, uint64_t started_ms, bool has_spoken);
+
+/* A child has lived long enough. */
+void command_well(command_t *command);
+
+/* How long a child must live for its start to count as a good one. */
+#define COMMAND_WELL_MS 10000
+
+/* The bytes of the child's stdout, cut into lines. Owns a buffer only while a line is incomplete. */
+typedef struct lines {
+    weir_buf_t *buf;
+    size_t filled;    /* bytes in the buffer */
+    size_t scanned;   /* of them, without a line's end */
+    bool is_skipping; /* the rest of a line that is too long */
+} lines_t;
+
+/* What one look at the buffer found. */
+typedef enum lines_found {
+    LINES_MORE,     /* no whole line: read again later */
+    LINES_LINE,     /* a line, in the buffer until the next call */
+    LINES_TOO_LONG, /* a line beyond max_message began; told once, its rest is read over */
+} lines_found_t;
+
+/* Room to read into, or an empty slice when there is no memory. */
+weir_slice_t lines_room(lines_t *lines, const weir_host_t *host);
+/* `n` bytes were read there. */
+void lines_filled(lines_t *lines, size_t n);
+/* The next line from `*at` on, which begins at 0 after every read. */
+lines_found_t lines_next(lines_t *lines, const weir_host_t *host, size_t *at, uint64_t max_message, weir_slice_t *line);
+void lines_free(lines_t *lines, const weir_host_t *host);
+
+extern const weir_connect_t stdio_connect;
+
+#endif
