@@ -22,7 +22,7 @@
 
 typedef struct place {
     weir_list_t node;
-    char *listener;  /* its name, for the log */
+    char *owner;     /* "listener edge", "admin" */
     char *text;      /* as configured */
     char bound[ADDRESS_TEXT_MAX + 8];
     bool is_shared;  /* one socket for all slots */
@@ -37,11 +37,33 @@ static place_t *place_of(weir_list_t *node)
     return WEIR_CONTAINER(node, place_t, node);
 }
 
-static place_t *place_find(const sockets_t *sockets, const char *text)
+#define OWNER_MAX 256
+
+/* Who an address is for, as the log says it; NULL is the admin service. */
+static const char *owner_name(const conf_listener_t *listener, char text[OWNER_MAX])
 {
+    snprintf(text, OWNER_MAX, "%s%s", listener == NULL ? "admin" : "listener ", listener == NULL ? "" : listener->name);
+    return text;
+}
+
+/* Port 0 is a place of its own for each owner; any other address is the same place whoever owns it, so that a listener may be
+ * renamed by a reload. */
+static bool is_any_port(const char *text)
+{
+    size_t n = strlen(text);
+    return n >= 2 && strcmp(text + n - 2, ":0") == 0;
+}
+
+static place_t *place_find(const sockets_t *sockets, const conf_listener_t *listener, const char *text)
+{
+    char owner[OWNER_MAX];
+    owner_name(listener, owner);
     WEIR_LIST_EACH(&((sockets_t *)(uintptr_t)sockets)->places, node)
-        if (strcmp(place_of(node)->text, text) == 0)
-            return place_of(node);
+    {
+        place_t *place = place_of(node);
+        if (strcmp(place->text, text) == 0 && (!is_any_port(text) || strcmp(place->owner, owner) == 0))
+            return place;
+    }
     return NULL;
 }
 
@@ -58,21 +80,22 @@ static void place_free(place_t *place)
     if (is_file)
         (void)unlink(place->bound + 5); /* a stale file is replaced at the next start */
     weir_list_remove(&place->node);
-    free(place->listener);
+    free(place->owner);
     free(place->text);
     free(place->fds);
     free(place);
 }
 
-static place_t *place_new(sockets_t *sockets, const char *listener, const char *text)
+static place_t *place_new(sockets_t *sockets, const conf_listener_t *listener, const char *text)
 {
+    char owner[OWNER_MAX];
     place_t *place = calloc(1, sizeof(*place));
     if (place == NULL)
         return NULL;
     weir_list_init(&place->node);
-    place->listener = strdup(listener);
+    place->owner = strdup(owner_name(listener, owner));
     place->text = strdup(text);
-    if (place->listener == NULL || place->text == NULL) {
+    if (place->owner == NULL || place->text == NULL) {
         place_free(place);
         return NULL;
     }
@@ -131,24 +154,28 @@ static int place_grow(place_t *place, size_t n, weir_error_t *err)
     return WEIR_OK;
 }
 
-static int place_want(sockets_t *sockets, const char *listener, const char *text, size_t nslots, weir_error_t *err)
+/* An address of a listener, or of the admin service (NULL), whose one socket all workers share. */
+static int place_want(sockets_t *sockets, const conf_listener_t *listener, const char *text, size_t nslots,
+                      weir_error_t *err)
 {
-    place_t *place = place_find(sockets, text);
+    char owner[OWNER_MAX];
+    owner_name(listener, owner);
+    place_t *place = place_find(sockets, listener, text);
     if (place != NULL && place->is_wanted)
-        return weir_error(err, "listener %s: %s is the address of %s already", listener, text, place->listener);
+        return weir_error(err, "%s: %s is the address of %s already", owner, text, place->owner);
     if (place == NULL && (place = place_new(sockets, listener, text)) == NULL)
         return weir_error(err, "out of memory");
     place->is_wanted = true;
-    place->is_shared = nslots == 0 || strncmp(text, "unix:", 5) == 0;
+    place->is_shared = listener == NULL || strncmp(text, "unix:", 5) == 0;
     if (place_grow(place, place->is_shared ? 1 : nslots, err) != WEIR_OK)
-        return weir_error_wrap(err, "listener %s: ", listener);
+        return weir_error_wrap(err, "%s: ", owner);
     return WEIR_OK;
 }
 
 static int listener_want(sockets_t *sockets, const conf_listener_t *listener, size_t nworkers, weir_error_t *err)
 {
     for (size_t i = 0; i < listener->listen.count; i++)
-        if (place_want(sockets, listener->name, listener->listen.items[i], nworkers, err) != WEIR_OK)
+        if (place_want(sockets, listener, listener->listen.items[i], nworkers, err) != WEIR_OK)
             return WEIR_EFAIL;
     return WEIR_OK;
 }
@@ -159,7 +186,7 @@ static int places_want(sockets_t *sockets, const config_t *config, size_t nworke
         if (listener_want(sockets, &config->listeners[i], nworkers, err) != WEIR_OK)
             return WEIR_EFAIL;
     if (config->admin_listen != NULL)
-        return place_want(sockets, "admin", config->admin_listen, 0, err);
+        return place_want(sockets, NULL, config->admin_listen, 1, err);
     return WEIR_OK;
 }
 
@@ -182,9 +209,9 @@ void sockets_commit(sockets_t *sockets)
     {
         place_t *place = place_of(node);
         if (place->is_wanted && place->n_before == 0)
-            log_write(WEIR_LOG_NOTICE, "listener %s: listening on %s", place->listener, place->bound);
+            log_write(WEIR_LOG_NOTICE, "%s: listening on %s", place->owner, place->bound);
         if (!place->is_wanted) {
-            log_write(WEIR_LOG_NOTICE, "listener %s: no longer listening on %s", place->listener, place->bound);
+            log_write(WEIR_LOG_NOTICE, "%s: no longer listening on %s", place->owner, place->bound);
             place_free(place);
             continue;
         }
@@ -232,7 +259,7 @@ int sockets_share(const sockets_t *sockets, const config_t *config, size_t slot,
     for (size_t i = 0; i < config->nlisteners; i++) {
         const weir_strings_t *texts = &config->listeners[i].listen;
         for (size_t k = 0; k < texts->count; k++) {
-            const place_t *place = place_find(sockets, texts->items[k]);
+            const place_t *place = place_find(sockets, &config->listeners[i], texts->items[k]);
             if (place != NULL)
                 *n += place_share(place, i, slot, nworkers, *listens + *n);
         }
@@ -242,7 +269,7 @@ int sockets_share(const sockets_t *sockets, const config_t *config, size_t slot,
 
 int sockets_admin(const sockets_t *sockets, const config_t *config)
 {
-    const place_t *place = config->admin_listen == NULL ? NULL : place_find(sockets, config->admin_listen);
+    const place_t *place = config->admin_listen == NULL ? NULL : place_find(sockets, NULL, config->admin_listen);
     return place == NULL || place->n == 0 ? -1 : place->fds[0];
 }
 
