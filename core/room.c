@@ -11,7 +11,6 @@
 #include "proc.h"
 #include "stats.h"
 #include "timer.h"
-#include "tls.h"
 #include "token.h"
 
 #define SPARE_BUFS 64
@@ -36,9 +35,7 @@ int room_enter(const process_args_t *args, weir_error_t *err)
     proc->modules = modules_new();
     if (proc->bufs == NULL)
         proc->bufs = bufs_new(SPARE_BUFS);
-    if (proc->tls == NULL)
-        proc->tls = tls_new(err);
-    if (proc->exchanges == NULL || proc->modules == NULL || proc->bufs == NULL || proc->tls == NULL)
+    if (proc->exchanges == NULL || proc->modules == NULL || proc->bufs == NULL)
         return weir_error(err, "no memory to begin with");
     if (args != NULL) {
         proc->stats = stats_attach(args->shared, PROCESS_SHARED_SIZE);

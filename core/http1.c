@@ -1,0 +1,245 @@
+/* http1.c: heads; see http1.h. A head is looked for whole first (its empty line), then read line by line. */
+#include "http1.h"
+
+#include <stddef.h>
+
+#include "http1_field.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define EMPTY_LINES_MAX 8 /* bytes of empty lines before a request line that are read over (2.2) */
+
+/* tchar of RFC 9110 5.6.2. */
+static const bool is_token[256] = {
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
+    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+};
+
+static bool token_char(char c)
+{
+    return is_token[(unsigned char)c];
+}
+
+/* ---- lines ---- */
+
+/* The end of the head: behind its empty line. NULL when it is not there yet. */
+static const char *head_end(const char *from, const char *end)
+{
+    while (from < end) {
+        const char *lf = memchr(from, '\n', (size_t)(end - from));
+        if (lf == NULL)
+            return NULL;
+        const char *next = lf + 1;
+        if (next < end && *next == '\r')
+            next++;
+        if (next < end && *next == '\n')
+            return next + 1;
+        from = lf + 1;
+    }
+    return NULL;
+}
+
+/* The line at `*p`, without its end; `*p` goes behind it. */
+static weir_slice_t line_take(const char **p, const char *end)
+{
+    const char *begin = *p;
+    const char *lf = memchr(begin, '\n', (size_t)(end - begin));
+    const char *stop = lf > begin && lf[-1] == '\r' ? lf - 1 : lf;
+    *p = lf + 1;
+    return weir_slice(begin, (size_t)(stop - begin));
+}
+
+/* Whether there is a control other than TAB, or DEL: NUL and a bare CR are among them. */
+static bool has_control(const char *p, size_t n)
+{
+    const char *end = p + n;
+#ifdef __SSE2__
+    const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i is_low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, low), bytes);
+        __m128i is_bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), is_low), _mm_cmpeq_epi8(bytes, del));
+        if (_mm_movemask_epi8(is_bad) != 0)
+            return true;
+    }
+#endif
+    for (; p < end; p++)
+        if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
+            return true;
+    return false;
+}
+
+/* ---- start lines ---- */
+
+static weir_parse_t version_read(weir_slice_t text, weir_head_t *head)
+{
+    if (text.n != 8 || memcmp(text.p, "HTTP/", 5) != 0)
+        return WEIR_PARSE_BAD;
+    if (text.p[5] != '1' || text.p[6] != '.' || (text.p[7] != '0' && text.p[7] != '1'))
+        return text.p[5] >= '0' && text.p[5] <= '9' && text.p[6] == '.' ? WEIR_PARSE_VERSION : WEIR_PARSE_BAD;
+    head->minor = (uint8_t)(text.p[7] - '0');
+    return WEIR_PARSE_DONE;
+}
+
+static weir_parse_t request_line(weir_slice_t line, weir_head_t *head)
+{
+    const char *p = line.p, *end = line.p + line.n;
+    while (p < end && token_char(*p))
+        p++;
+    head->method = weir_slice(line.p, (size_t)(p - line.p));
+    if (head->method.n == 0 || p == end || *p != ' ')
+        return WEIR_PARSE_BAD;
+    const char *target = ++p;
+    while (p < end && *p > ' ' && *p < 0x7f)
+        p++;
+    head->target = weir_slice(target, (size_t)(p - target));
+    if (head->target.n == 0 || p == end || *p != ' ')
+        return WEIR_PARSE_BAD;
+    p++;
+    return version_read(weir_slice(p, (size_t)(end - p)), head);
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static weir_parse_t status_line(weir_slice_t line, weir_head_t *head)
+{
+    if (line.n < 12 || line.p[8] != ' ' || !is_digit(line.p[9]) || !is_digit(line.p[10]) || !is_digit(line.p[11]))
+        return WEIR_PARSE_BAD;
+    head->status = (uint16_t)((line.p[9] - '0') * 100 + (line.p[10] - '0') * 10 + (line.p[11] - '0'));
+    if (head->status < 100 || head->status > 599 || (line.n > 12 && line.p[12] != ' '))
+        return WEIR_PARSE_BAD;
+    if (line.n > 13)
+        head->reason = weir_slice(line.p + 13, line.n - 13);
+    if (has_control(head->reason.p, head->reason.n))
+        return WEIR_PARSE_BAD;
+    return version_read(weir_slice(line.p, 8), head);
+}
+
+/* ---- fields ---- */
+
+static weir_parse_t field_line(weir_slice_t line, weir_head_t *head)
+{
+    if (head->nfields == WEIR_FIELDS_MAX)
+        return WEIR_PARSE_TOO_LARGE;
+    size_t n = 0;
+    while (n < line.n && token_char(line.p[n]))
+        n++;
+    if (n == 0 || n == line.n || line.p[n] != ':')
+        return WEIR_PARSE_BAD;
+    weir_field_t *field = &head->fields[head->nfields];
+    field->name = weir_slice(line.p, n);
+    field->value = weir_slice_trim(weir_slice(line.p + n + 1, line.n - n - 1));
+    if (has_control(field->value.p, field->value.n))
+        return WEIR_PARSE_BAD;
+    field->id = http1_field_id(field->name);
+    if (field->id != WEIR_FIELD_OTHER && head->known[field->id] < 0)
+        head->known[field->id] = (int16_t)head->nfields;
+    head->nfields++;
+    return http1_field_means(head, field);
+}
+
+/* What only the whole head can tell: RFC 9112 6.1 and 6.3. */
+static weir_parse_t head_settle(weir_head_t *head, bool is_request)
+{
+    bool has_length = head->known[WEIR_FIELD_CONTENT_LENGTH] >= 0;
+    bool has_coding = head->known[WEIR_FIELD_TRANSFER_ENCODING] >= 0;
+    if (has_coding && (has_length || head->minor == 0 || !head->is_chunked))
+        return WEIR_PARSE_BAD;
+    if (is_request && head->minor == 1 && head->known[WEIR_FIELD_HOST] < 0)
+        return WEIR_PARSE_BAD;
+    bool is_closing = http1_connection_has(head, WEIR_LIT("close"));
+    bool is_asked = head->known[WEIR_FIELD_CONNECTION] >= 0 && http1_connection_has(head, WEIR_LIT("keep-alive"));
+    head->is_keep_alive = !is_closing && (head->minor == 1 || is_asked);
+    head->is_upgrade = head->known[WEIR_FIELD_UPGRADE] >= 0 && http1_connection_has(head, WEIR_LIT("upgrade"));
+    return WEIR_PARSE_DONE;
+}
+
+static void head_clear(weir_head_t *head)
+{
+    memset(head, 0, offsetof(weir_head_t, known));
+    memset(head->known, 0xff, sizeof(head->known));
+    head->content_length = -1;
+}
+
+static weir_parse_t head_parse(const char *p, const char *end, weir_head_t *head, bool is_request)
+{
+    head_clear(head);
+    weir_slice_t first = line_take(&p, end);
+    weir_parse_t result = is_request ? request_line(first, head) : status_line(first, head);
+    while (result == WEIR_PARSE_DONE) {
+        weir_slice_t line = line_take(&p, end);
+        if (line.n == 0)
+            return head_settle(head, is_request);
+        result = field_line(line, head);
+    }
+    return result;
+}
+
+static weir_parse_t parse(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used, bool is_request)
+{
+    size_t skip = 0;
+    while (is_request && skip < n && skip < EMPTY_LINES_MAX && (p[skip] == '\r' || p[skip] == '\n'))
+        skip++;
+    if (skip == n)
+        return skip < EMPTY_LINES_MAX ? WEIR_PARSE_MORE : WEIR_PARSE_BAD;
+    /* What begins as no head ever does (TLS, another protocol) is not waited for. */
+    if (!token_char(p[skip]))
+        return WEIR_PARSE_BAD;
+    /* The empty line may have begun in what was seen. */
+    size_t from = seen < skip + 3 ? skip : seen - 3;
+    const char *end = head_end(p + from, p + n);
+    if (end == NULL)
+        return WEIR_PARSE_MORE;
+    *used = (size_t)(end - p);
+    return head_parse(p + skip, end, head, is_request);
+}
+
+weir_parse_t http1_parse_request(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used)
+{
+    return parse(p, n, seen, head, used, true);
+}
+
+weir_parse_t http1_parse_reply(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used)
+{
+    return parse(p, n, seen, head, used, false);
+}
+
+const char *http1_reason(uint16_t status)
+{
+    static const struct {
+        uint16_t status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "Unknown";
+}

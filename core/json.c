@@ -1,0 +1,416 @@
+/* json.c: see json.h. Most bytes of a message stand inside of strings: those are looked at sixteen at a time. */
+#include "json.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+json_t json_over(weir_slice_t text)
+{
+    return (json_t){.p = text.p, .end = text.p + text.n};
+}
+
+void json_space(json_t *j)
+{
+    for (; j->p < j->end; j->p++) {
+        char c = *j->p;
+        if (c == '\n' || c == '\r')
+            j->has_newline = true;
+        else if (c != ' ' && c != '\t')
+            return;
+    }
+}
+
+char json_peek(json_t *j)
+{
+    json_space(j);
+    return j->p < j->end ? *j->p : 0;
+}
+
+bool json_at_end(json_t *j)
+{
+    return json_peek(j) == 0 && j->p == j->end;
+}
+
+/* ---- strings ---- */
+
+/* Step over bytes that need no thought: not a quote, backslash or control, and ASCII. */
+static const char *skip_plain(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        /* As signed bytes, controls and everything beyond ASCII are less than a space. */
+        __m128i stops = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+                                     _mm_cmplt_epi8(bytes, space));
+        int mask = _mm_movemask_epi8(stops);
+        if (mask != 0)
+            return p + __builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (p < end && *p != '"' && *p != '\\' && *p >= ' ')
+        p++;
+    return p;
+}
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* An escape, from its backslash on. Returns its length, 0 when it is none. */
+static size_t escape_length(const char *p, const char *end)
+{
+    if (end - p < 2)
+        return 0;
+    if (p[1] != 'u')
+        return memchr("\"\\/bfnrt", p[1], 8) != NULL ? 2 : 0;
+    if (end - p < 6)
+        return 0;
+    return is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) && is_hex(p[5]) ? 6 : 0;
+}
+
+/* A UTF-8 sequence beyond ASCII (RFC 3629: shortest form, no surrogates, up to U+10FFFF). Returns its length, 0: none. */
+static size_t utf8_length(const char *s, const char *end)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    size_t left = (size_t)(end - s), n;
+    unsigned low = 0x80, high = 0xbf;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf)
+        n = 2;
+    else if (p[0] >= 0xe0 && p[0] <= 0xef)
+        n = 3;
+    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+        n = 4;
+    else
+        return 0;
+    if (left < n)
+        return 0;
+    if (p[0] == 0xe0)
+        low = 0xa0;
+    else if (p[0] == 0xed)
+        high = 0x9f;
+    else if (p[0] == 0xf0)
+        low = 0x90;
+    else if (p[0] == 0xf4)
+        high = 0x8f;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+bool json_string(json_t *j, json_text_t *out)
+{
+    if (json_peek(j) != '"')
+        return false;
+    const char *begin = ++j->p;
+    out->is_escaped = false;
+    for (;;) {
+        j->p = skip_plain(j->p, j->end);
+        if (j->p == j->end)
+            return false;
+        if (*j->p == '"')
+            break;
+        size_t n = *j->p == '\\' ? escape_length(j->p, j->end) : utf8_length(j->p, j->end);
+        if (n == 0)
+            return false;
+        out->is_escaped |= *j->p == '\\';
+        j->p += n;
+    }
+    out->text = weir_slice(begin, (size_t)(j->p - begin));
+    j->p++;
+    return true;
+}
+
+/* ---- other scalars ---- */
+
+static bool skip_digits(json_t *j)
+{
+    const char *begin = j->p;
+    while (j->p < j->end && *j->p >= '0' && *j->p <= '9')
+        j->p++;
+    return j->p > begin;
+}
+
+static bool skip_char(json_t *j, char a, char b)
+{
+    if (j->p == j->end || (*j->p != a && *j->p != b))
+        return false;
+    j->p++;
+    return true;
+}
+
+static bool json_number(json_t *j)
+{
+    (void)skip_char(j, '-', '-');
+    if (!skip_char(j, '0', '0') && !skip_digits(j))
+        return false;
+    if (skip_char(j, '.', '.') && !skip_digits(j))
+        return false;
+    if (!skip_char(j, 'e', 'E'))
+        return true;
+    (void)skip_char(j, '+', '-');
+    return skip_digits(j);
+}
+
+static bool json_word(json_t *j, weir_slice_t word)
+{
+    if ((size_t)(j->end - j->p) < word.n || memcmp(j->p, word.p, word.n) != 0)
+        return false;
+    j->p += word.n;
+    return true;
+}
+
+static bool json_scalar(json_t *j, char first)
+{
+    json_text_t text;
+    switch (first) {
+    case '"':
+        return json_string(j, &text);
+    case 't':
+        return json_word(j, WEIR_LIT("true"));
+    case 'f':
+        return json_word(j, WEIR_LIT("false"));
+    case 'n':
+        return json_word(j, WEIR_LIT("null"));
+    default:
+        return json_number(j);
+    }
+}
+
+/* ---- nesting ---- */
+
+/* Which of the open brackets are objects: one bit each. */
+typedef struct nest {
+    uint64_t objects[JSON_DEPTH / 64];
+    unsigned depth;
+} nest_t;
+
+static bool nest_in_object(const nest_t *nest)
+{
+    unsigned at = nest->depth - 1;
+    return nest->objects[at / 64] >> (at % 64) & 1;
+}
+
+static bool nest_open(json_t *j, nest_t *nest, bool is_object)
+{
+    if (nest->depth == JSON_DEPTH) {
+        j->is_too_deep = true;
+        return false;
+    }
+    unsigned at = nest->depth++;
+    nest->objects[at / 64] &= ~((uint64_t)1 << at % 64);
+    nest->objects[at / 64] |= (uint64_t)is_object << at % 64;
+    return true;
+}
+
+static bool json_key(json_t *j)
+{
+    json_text_t key;
+    if (!json_string(j, &key) || json_peek(j) != ':')
+        return false;
+    j->p++;
+    return true;
+}
+
+/* A value has ended: close what closes here, and step to where the next value begins. `depth` 0: all is closed. */
+static bool nest_next(json_t *j, nest_t *nest)
+{
+    while (nest->depth > 0) {
+        bool in_object = nest_in_object(nest);
+        char c = json_peek(j);
+        if (c == ',') {
+            j->p++;
+            return !in_object || json_key(j);
+        }
+        if (c != (in_object ? '}' : ']'))
+            return false;
+        j->p++;
+        nest->depth--;
+    }
+    return true;
+}
+
+/* An open bracket. An empty pair is a whole value; otherwise the cursor goes to the first value inside. */
+static bool nest_enter(json_t *j, nest_t *nest, bool is_object, bool *is_empty)
+{
+    j->p++;
+    *is_empty = json_peek(j) == (is_object ? '}' : ']');
+    if (*is_empty) {
+        j->p++;
+        return true;
+    }
+    return nest_open(j, nest, is_object) && (!is_object || json_key(j));
+}
+
+bool json_value(json_t *j, weir_slice_t *raw)
+{
+    nest_t nest;
+    nest.depth = 0;
+    char first = json_peek(j);
+    const char *begin = j->p;
+    for (;;) {
+        bool is_whole = true;
+        if (first == '{' || first == '[') {
+            if (!nest_enter(j, &nest, first == '{', &is_whole))
+                return false;
+        } else if (!json_scalar(j, first)) {
+            return false;
+        }
+        if (is_whole && !nest_next(j, &nest))
+            return false;
+        if (nest.depth == 0)
+            break;
+        first = json_peek(j);
+    }
+    if (raw != NULL)
+        *raw = weir_slice(begin, (size_t)(j->p - begin));
+    return true;
+}
+
+bool json_member(json_t *j, bool *is_first, json_text_t *key, bool *is_over)
+{
+    char c = json_peek(j);
+    *is_over = false;
+    if (*is_first) {
+        if (c != '{')
+            return false;
+        j->p++;
+        c = json_peek(j);
+    }
+    if (c == '}') {
+        j->p++;
+        *is_over = true;
+        return true;
+    }
+    if (!*is_first) {
+        if (c != ',')
+            return false;
+        j->p++;
+    }
+    *is_first = false;
+    if (!json_string(j, key) || json_peek(j) != ':')
+        return false;
+    j->p++;
+    return true;
+}
+
+/* ---- escapes ---- */
+
+static unsigned hex4(const char *p)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 4; i++)
+        value = value << 4 | (unsigned)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    return value;
+}
+
+static size_t utf8_write(char *out, unsigned code)
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (char)(0xc0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (code & 0x3f));
+    return 4;
+}
+
+/* \uXXXX, or two of them that are one character. */
+static const char *unescape_unicode(const char *p, const char *end, char *out, size_t *used)
+{
+    unsigned code = hex4(p + 2);
+    p += 6;
+    if (code >= 0xd800 && code <= 0xdbff && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
+        unsigned low = hex4(p + 2);
+        if (low >= 0xdc00 && low <= 0xdfff) {
+            *used += utf8_write(out + *used, 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00));
+            return p + 6;
+        }
+    }
+    if (code >= 0xd800 && code <= 0xdfff)
+        code = 0xfffd;
+    *used += utf8_write(out + *used, code);
+    return p;
+}
+
+size_t json_unescape(weir_slice_t text, char *out)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *p = text.p, *end = text.p + text.n;
+    size_t used = 0;
+    while (p < end) {
+        if (*p != '\\' || end - p < 2) {
+            out[used++] = *p++;
+            continue;
+        }
+        if (p[1] == 'u' && end - p >= 6) {
+            p = unescape_unicode(p, end, out, &used);
+            continue;
+        }
+        const char *at = memchr(from, p[1], sizeof(from) - 1);
+        out[used++] = at == NULL ? p[1] : to[at - from];
+        p += 2;
+    }
+    return used;
+}
+
+static size_t append(char *out, size_t used, size_t size, const char *p, size_t n)
+{
+    if (used > size || n > size - used)
+        return size + 1;
+    memcpy(out + used, p, n);
+    return used + n;
+}
+
+static size_t append_escape(char *out, size_t used, size_t size, char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[6] = {'\\', 'u', '0', '0', digits[(unsigned char)c >> 4], digits[c & 15]};
+    if (c == '"' || c == '\\') {
+        text[1] = c;
+        return append(out, used, size, text, 2);
+    }
+    if (c == '\n' || c == '\t') {
+        text[1] = c == '\n' ? 'n' : 't';
+        return append(out, used, size, text, 2);
+    }
+    return append(out, used, size, text, 6);
+}
+
+size_t json_escape(char *out, size_t used, size_t size, weir_slice_t text)
+{
+    const char *p = text.p, *end = text.p + text.n;
+    while (p < end) {
+        const char *plain = skip_plain(p, end);
+        used = append(out, used, size, p, (size_t)(plain - p));
+        p = plain;
+        if (p == end)
+            break;
+        if ((unsigned char)*p < 0x80) {
+            used = append_escape(out, used, size, *p++);
+            continue;
+        }
+        size_t n = utf8_length(p, end);
+        used = n > 0 ? append(out, used, size, p, n) : append(out, used, size, "\xef\xbf\xbd", 3);
+        p += n > 0 ? n : 1;
+    }
+    return used;
+}
