@@ -320,8 +320,8 @@ static int body_dechunk(client_t *c)
         size_t used = 0;
         weir_slice_t piece = {NULL, 0};
         int result = c->edge->host->http_chunked(&c->chunked, data + c->next, c->filled - c->next, &used, &piece);
-        if (result < 0)
-            return result;
+        if (result == WEIR_EFAIL)
+            return WEIR_EFAIL;
         if (piece.n > 0)
             memmove(end, piece.p, piece.n);
         end += piece.n;

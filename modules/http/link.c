@@ -263,8 +263,8 @@ static int chunked_cut(conn_t *c, weir_chunk_t chunks[SLICES_MAX], size_t *n)
         weir_slice_t data = {NULL, 0};
         int result =
             c->target->host->http_chunked(&c->chunked, c->buf->data + c->begin, c->filled - c->begin, &used, &data);
-        if (result < 0)
-            return result;
+        if (result == WEIR_EFAIL)
+            return WEIR_EFAIL;
         c->begin += (uint32_t)used;
         if (data.n > 0)
             chunks[(*n)++] = (weir_chunk_t){data, c->buf};
@@ -282,7 +282,7 @@ static step_t chunked_step(conn_t *c)
     int result = chunked_cut(c, chunks, &n);
     if (!hand_on(c, chunks, n))
         return STEP_STOP;
-    if (result < 0)
+    if (result == WEIR_EFAIL)
         return conn_down(c, WEIR_REASON_BAD_REPLY, "the chunked coding of its reply is broken");
     if (c->chunked.is_done)
         return reply_done(c);
