@@ -105,7 +105,7 @@ static void limit_set(master_t *master, ev_tstamp seconds)
 void change_fail(master_t *master, const char *why)
 {
     if (master->change != CHANGE_NONE && master->change_error.text[0] == '\0')
-        snprintf(master->change_error.text, sizeof(master->change_error.text), "%s", why);
+        snprintf(master->change_error.text, sizeof(master->change_error.text), "%.*s", WEIR_ERROR_MAX - 1, why);
 }
 
 /* --- TRYING --- */
