@@ -1,0 +1,138 @@
+/* status.c: see status.h. Built with jansson: nobody asks for it often. */
+#include "status.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "build_config.h"
+#include "failure.h"
+#include "proc.h"
+#include "stats.h"
+#include "upstream.h"
+
+/* What a module's `status` callback is given: its members go into `object`. */
+typedef struct teller {
+    weir_status_t pub;
+    json_t *object;
+} teller_t;
+
+/* A whole number is written as one. jansson takes neither NaN nor infinity: such a member is left out. */
+static void tell_number(weir_status_t *s, const char *name, double value)
+{
+    bool is_whole = value >= -9007199254740992.0 && value <= 9007199254740992.0 && value == (double)(json_int_t)value;
+    json_object_set_new(((teller_t *)s)->object, name, is_whole ? json_integer((json_int_t)value) : json_real(value));
+}
+
+static void tell_text(weir_status_t *s, const char *name, const char *value)
+{
+    json_object_set_new(((teller_t *)s)->object, name, value == NULL ? json_null() : json_string(value));
+}
+
+static json_t *chain_status(const upstream_t *up)
+{
+    json_t *chain = json_array();
+    for (uint32_t i = 0; i < up->nchain; i++) {
+        const chain_item_t *item = &up->chain[i];
+        teller_t teller = {.pub = {.number = tell_number, .text = tell_text}, .object = json_object()};
+        json_object_set_new(teller.object, "module", json_string(item->module->name));
+        if (item->ops->status != NULL)
+            item->ops->status(item->self, &teller.pub);
+        json_array_append_new(chain, teller.object);
+    }
+    return chain;
+}
+
+static json_t *servers_status(const upstream_t *up)
+{
+    json_t *servers = json_array();
+    for (uint32_t i = 0; i < up->pub.nservers; i++) {
+        const weir_server_t *server = &up->servers[i].pub;
+        json_array_append_new(servers,
+                              json_pack("{s:s, s:I}", "name", server->name, "weight", (json_int_t)server->weight));
+    }
+    return servers;
+}
+
+static void upstream_status(json_t *upstreams, const upstream_t *up)
+{
+    json_t *object = json_object_get(upstreams, up->pub.name);
+    if (object == NULL) {
+        object = json_object();
+        json_object_set_new(upstreams, up->pub.name, object);
+    }
+    json_object_set_new(object, "transport", json_string(up->transport));
+    json_object_set_new(object, "servers", servers_status(up));
+    json_object_set_new(object, "chain", chain_status(up));
+}
+
+static json_t *failures_status(const stats_row_t *row)
+{
+    json_t *failures = json_object();
+    for (int reason = WEIR_REASON_NONE + 1; reason < WEIR_REASONS; reason++)
+        if (row->ended[reason] > 0)
+            json_object_set_new(failures, failure_word((weir_reason_t)reason),
+                                json_integer((json_int_t)row->ended[reason]));
+    return failures;
+}
+
+static json_t *row_status(const stats_row_t *row)
+{
+    json_t *object = json_object();
+    uint64_t answered = row->ended[WEIR_REASON_NONE];
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {
+        {"exchanges", row->exchanges},
+        {"in_flight", (uint64_t)row->gauges[STATS_IN_FLIGHT]},
+        {"answered", answered},
+        {"bytes_in", row->bytes_in},
+        {"bytes_out", row->bytes_out},
+        {"mean_us", answered == 0 ? 0 : row->us / answered},
+        {"links", (uint64_t)row->gauges[STATS_LINKS]},
+        {"waiting", (uint64_t)row->gauges[STATS_WAITING]},
+        {"sessions", (uint64_t)row->gauges[STATS_SESSIONS]},
+        {"children", (uint64_t)row->gauges[STATS_CHILDREN]},
+    };
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_object_set_new(object, members[i].name, json_integer((json_int_t)members[i].value));
+    json_object_set_new(object, "failures", failures_status(row));
+    return object;
+}
+
+/* The counters first, also those of upstreams that a reload has removed; then what this process knows of its own upstreams. */
+static json_t *upstreams_status(void)
+{
+    json_t *upstreams = json_object();
+    stats_row_t row;
+    const char *name;
+    for (size_t i = STATS_ROW_OTHER + 1; proc->stats != NULL && (name = stats_name(proc->stats, i)) != NULL; i++) {
+        stats_sum(proc->stats, i, &row);
+        json_object_set_new(upstreams, name, row_status(&row));
+    }
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        upstream_status(upstreams, WEIR_CONTAINER(it, upstream_t, node));
+    return upstreams;
+}
+
+static json_t *process_status(void)
+{
+    return json_pack("{s:i, s:i, s:I}", "slot", proc->slot, "pid", (int)getpid(), "generation",
+                     (json_int_t)proc->generation);
+}
+
+char *status_text(bool is_ready)
+{
+    json_t *status =
+        json_pack("{s:s, s:o, s:b}", "version", WEIR_VERSION, "worker", process_status(), "draining", !is_ready);
+    json_object_set_new(status, "upstreams", upstreams_status());
+    if (proc->stats != NULL) {
+        stats_row_t other;
+        stats_sum(proc->stats, STATS_ROW_OTHER, &other);
+        json_object_set_new(status, "clients", json_integer((json_int_t)other.gauges[STATS_CLIENTS]));
+        json_object_set_new(status, stats_name(proc->stats, STATS_ROW_OTHER), row_status(&other));
+    }
+    char *text = json_dumps(status, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(status);
+    return text;
+}
