@@ -244,6 +244,7 @@ static bool control_read(weir_child_t *child)
         snprintf(child->how, sizeof(child->how), "%.*s", (int)sizeof(message.text) - 1, message.text);
     } else if (message.word == MINDER_STARTED) {
         child->pid = message.pid;
+        ev_io_start(proc->loop, &child->on_errors); /* not before: its lines are logged with the pid */
         log_write(WEIR_LOG_INFO, "%s[%d] started", child->name, (int)child->pid);
         if (child->owner != NULL && child->started != NULL)
             child->started(child->owner);
@@ -260,14 +261,14 @@ static void on_control(struct ev_loop *loop, struct ev_io *w, int revents)
 static void child_reap(weir_child_t *child)
 {
     int status = 0;
-    char text[MINDER_TEXT_MAX - 32];
+    char text[MINDER_TEXT_MAX - 64];
     pid_t pid = waitpid(child->minder, &status, 0);
     if (child->how[0] != '\0')
         return;
-    snprintf(text, sizeof(text), "is unknown");
+    snprintf(text, sizeof(text), "it cannot be said how");
     if (pid == child->minder)
         fork_status(status, text, sizeof(text));
-    snprintf(child->how, sizeof(child->how), "was killed, since its minder %s", text);
+    snprintf(child->how, sizeof(child->how), "lost its minder (%s) and was killed", text);
     sweep_again(proc->children);
 }
 
@@ -398,7 +399,6 @@ static void child_watch(weir_child_t *child)
     ev_io_set(&child->on_errors, child->errors, EV_READ);
     ev_io_start(loop, &child->on_exit);
     ev_io_start(loop, &child->on_control);
-    ev_io_start(loop, &child->on_errors);
 }
 
 static int child_open(weir_child_t *child, const weir_child_spec_t *spec, weir_stream_t **stream, weir_error_t *err)

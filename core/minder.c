@@ -332,6 +332,6 @@ void minder_main(const weir_child_spec_t *spec, const minder_fds_t *fds)
             minder_end(&m);
         minder_wait(&m);
     }
-    say(MINDER_ENDED, 0, m.how[0] == '\0' ? "was killed by signal 9 (SIGKILL)" : m.how);
+    say(MINDER_ENDED, 0, m.how[0] == '\0' ? "killed by signal 9 (SIGKILL)" : m.how);
     _exit(EXIT_SUCCESS);
 }
