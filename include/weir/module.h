@@ -59,8 +59,8 @@ typedef struct weir_child_spec {
     uint64_t limit_cpu_s;      /* RLIMIT_CPU in seconds, 0: none */
     uint64_t stop_timeout_ms;  /* between closing stdin, TERM and KILL */
     const weir_stream_events_t *events; /* of the stream over its stdin and stdout */
-    /* It has gone, with all that it started, or could not be started; nothing follows. "exited with status 1", "was killed by
-     * signal 9 (SIGKILL)", "cannot run node: No such file or directory". What it wrote before may still wait in the stream. */
+    /* It has gone, with all that it started, or could not be started; nothing follows. "exited with status 1", "killed by signal
+     * 9 (SIGKILL)", "cannot run node: No such file or directory". What it wrote before may still wait in the stream. */
     void (*exited)(void *owner, const char *how);
     void (*started)(void *owner); /* the command runs */
 } weir_child_spec_t;
