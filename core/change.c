@@ -143,6 +143,8 @@ static void workers_start(master_t *master)
 static int change_tried(master_t *master, weir_error_t *err)
 {
     generation_t *coming = master->coming;
+    if (master_give_logs(coming->config, err) != WEIR_OK)
+        return WEIR_EFAIL;
     if (master->current == NULL && master_log(master, coming->config, err) != WEIR_OK)
         return WEIR_EFAIL;
     if (sockets_open(&master->sockets, coming->config, coming->nworkers, err) != WEIR_OK)

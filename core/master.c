@@ -213,11 +213,31 @@ static void slot_reopen(slot_t *slot)
     (void)slot_say(slot, CONTROL_REOPEN); /* a process that is down opens its logs when it starts */
 }
 
+bool master_logs_to_stderr(const config_t *config)
+{
+    return config->log_file == NULL || strcmp(config->log_file, "stderr") == 0;
+}
+
+int master_give_logs(const config_t *config, weir_error_t *err)
+{
+    user_t user;
+    if (config->user == NULL || geteuid() != 0)
+        return WEIR_OK;
+    if (user_find(config->user, &user, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (!master_logs_to_stderr(config) && user_give_file(&user, config->log_file, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    return config->access_file == NULL ? WEIR_OK : user_give_file(&user, config->access_file, err);
+}
+
+/* First we, who may make files, then those who may only open them. */
 static void logs_reopen(master_t *master)
 {
     weir_error_t err;
     if (log_reopen(master->proc.log, &err) != WEIR_OK)
         log_write(WEIR_LOG_ERROR, "%s; the old file stays in use", err.text);
+    if (master->proc.config != NULL && master_give_logs(master->proc.config, &err) != WEIR_OK)
+        log_write(WEIR_LOG_ERROR, "%s", err.text);
     processes_each(master, slot_reopen);
 }
 
@@ -287,20 +307,9 @@ int master_log(master_t *master, const config_t *config, weir_error_t *err)
     struct log *log = log_open((weir_level_t)config->log_level, config->log_file, err);
     if (log == NULL)
         return WEIR_EFAIL;
-    user_t user;
-    if (config->user != NULL && geteuid() == 0 &&
-        (user_find(config->user, &user, err) != WEIR_OK || log_chown(log, user.uid, user.gid, err) != WEIR_OK)) {
-        log_close(log);
-        return WEIR_EFAIL;
-    }
     log_close(master->proc.log);
     master->proc.log = log;
     return WEIR_OK;
-}
-
-bool master_logs_to_stderr(const config_t *config)
-{
-    return config->log_file == NULL || strcmp(config->log_file, "stderr") == 0;
 }
 
 int master_pid_file(master_t *master, const config_t *config, weir_error_t *err)

@@ -103,7 +103,9 @@ int launch_config(slot_t *keeper, const generation_t *generation);
 
 extern const slot_owner_t master_slots;
 
-/* A log for a configuration, its file given to the user that processes run as. */
+/* Give the files of the logs to the user that processes run as, so that they can open them again. */
+int master_give_logs(const config_t *config, weir_error_t *err);
+/* Log to where this configuration says. */
 int master_log(master_t *master, const config_t *config, weir_error_t *err);
 bool master_logs_to_stderr(const config_t *config);
 int master_pid_file(master_t *master, const config_t *config, weir_error_t *err);

@@ -2,8 +2,10 @@
 #include "user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int user_find(const char *name, user_t *user, weir_error_t *err)
@@ -42,4 +44,30 @@ int user_become(const user_t *user, weir_error_t *err)
     if (!is_become(user))
         return weir_error(err, "user: became '%s', and yet root's rights can be taken back", user->name);
     return WEIR_OK;
+}
+
+static int file_give(int fd, const user_t *user, const char *path, weir_error_t *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return weir_error(err, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (st.st_uid == user->uid && st.st_gid == user->gid))
+        return WEIR_OK;
+    if (st.st_nlink != 1)
+        return weir_error(err, "%s has a second name, and is not given to '%s'", path, user->name);
+    if (fchown(fd, user->uid, user->gid) != 0)
+        return weir_error(err, "cannot give %s to '%s': %s", path, user->name, strerror(errno));
+    return WEIR_OK;
+}
+
+int user_give_file(const user_t *user, const char *path, weir_error_t *err)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0640);
+    if (fd < 0 && errno == ENXIO)
+        return WEIR_OK; /* a pipe that nobody reads yet */
+    if (fd < 0)
+        return weir_error(err, "cannot open %s: %s", path, errno == ELOOP ? "it is a symbolic link" : strerror(errno));
+    int rc = file_give(fd, user, path, err);
+    close(fd);
+    return rc;
 }

@@ -20,4 +20,8 @@ int user_find(const char *name, user_t *user, weir_error_t *err);
  * one gives away; then verify that there is no way back. */
 int user_become(const user_t *user, weir_error_t *err);
 
+/* Make a file that this user may go on appending to, or give it an existing one. What is no plain file is left alone. A name in a
+ * folder that others write to may have been put there to lead us elsewhere: links are refused. */
+int user_give_file(const user_t *user, const char *path, weir_error_t *err);
+
 #endif
