@@ -67,8 +67,10 @@ static const struct option main_options[] = {
 };
 
 static const struct option run_options[] = {
-    {"listen", required_argument, NULL, 'l'}, {"path", required_argument, NULL, 'p'},
-    {"name", required_argument, NULL, 'n'},   {"help", no_argument, NULL, 'h'},
+    {"listen", required_argument, NULL, 'l'},
+    {"path", required_argument, NULL, 'p'},
+    {"name", required_argument, NULL, 'n'},
+    {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 

@@ -24,9 +24,9 @@ typedef struct cli {
     const char *file; /* -c, or the installed configuration */
     bool is_file_given;
     bool is_daemon;
-    int signal;         /* of CLI_SIGNAL */
-    const char *module; /* of CLI_MODULES, or NULL */
-    const char *topic;  /* of CLI_HELP: the command, or NULL */
+    int signal;                       /* of CLI_SIGNAL */
+    const char *module;               /* of CLI_MODULES, or NULL */
+    const char *topic;                /* of CLI_HELP: the command, or NULL */
     const char *listen, *path, *name; /* of CLI_RUN; name may be NULL */
     char *const *program;             /* likewise: argv of the server, ended by NULL */
 } cli_t;

@@ -58,8 +58,7 @@ static int descriptors_close(const int *kept, size_t n)
 static int context_new(const fork_plan_t *plan)
 {
     weir_error_t err;
-    *proc = (proc_t){
-        .kind = plan->kind, .slot = plan->slot, .generation = plan->generation, .config = plan->config};
+    *proc = (proc_t){.kind = plan->kind, .slot = plan->slot, .generation = plan->generation, .config = plan->config};
     proc->log = log_open((weir_level_t)plan->config->log_level, plan->config->log_file, &err);
     if (proc->log != NULL)
         return 0;

@@ -71,8 +71,7 @@ static int peers_make(launch_t *l, const master_t *master)
 
 static void peer_tell(slot_t *to, const slot_t *about, int fd)
 {
-    const control_message_t message = {
-        .word = CONTROL_PEER, .slot = about->index, .generation = about->started_with};
+    const control_message_t message = {.word = CONTROL_PEER, .slot = about->index, .generation = about->started_with};
     (void)slot_tell(to, &message, fd); /* one that cannot hear it is dying, and its successor gets peers of its own */
 }
 
@@ -100,8 +99,7 @@ static void pair_introduce(slot_t *keeper, slot_t *worker)
 
 static void keeper_introduce(slot_t *keeper)
 {
-    WEIR_LIST_EACH(&keeper->master->generations, node)
-    {
+    WEIR_LIST_EACH(&keeper->master->generations, node) {
         generation_t *generation = generation_of(node);
         for (size_t i = 0; i < generation->nworkers; i++)
             if (slot_is_alive(&generation->workers[i]))
@@ -177,8 +175,8 @@ static int args_fill(launch_t *l, slot_t *slot, const generation_t *generation)
     if (slot->kind == PROC_KEEPER)
         return WEIR_OK;
     size_t n = 0;
-    if (sockets_share(&master->sockets, generation->config, (size_t)slot->index, generation->nworkers, &l->listens, &n) !=
-            WEIR_OK ||
+    if (sockets_share(&master->sockets, generation->config, (size_t)slot->index, generation->nworkers, &l->listens,
+                      &n) != WEIR_OK ||
         peers_make(l, master) != WEIR_OK)
         return WEIR_EFAIL;
     l->args.listens = l->listens;

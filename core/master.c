@@ -183,8 +183,7 @@ static void ending_settle(master_t *master)
 
 static void generations_sweep(master_t *master)
 {
-    WEIR_LIST_EACH(&master->generations, node)
-    {
+    WEIR_LIST_EACH(&master->generations, node) {
         generation_t *generation = generation_of(node);
         bool is_used = master->ending == ENDING_NOT && (generation == master->current || generation == master->coming);
         if (!is_used && generation_is_empty(generation)) {
@@ -333,8 +332,8 @@ static int master_equip(master_t *master, weir_error_t *err)
     master->proc.loop = ev_loop_new(EVFLAG_AUTO);
     if (master->proc.loop == NULL)
         return weir_error(err, "cannot make an event loop: %s", strerror(errno));
-    master->shared = mmap(NULL, PROCESS_SHARED_SIZE, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    master->shared =
+        mmap(NULL, PROCESS_SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (master->shared == MAP_FAILED)
         return weir_error(err, "cannot make shared memory: %s", strerror(errno));
     master->proc.stats = stats_attach(master->shared, PROCESS_SHARED_SIZE);

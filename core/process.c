@@ -111,7 +111,8 @@ static char *text_read(int fd)
     return text;
 }
 
-static int config_apply(const process_events_t *events, const control_message_t *message, int descriptor, weir_error_t *err)
+static int config_apply(const process_events_t *events, const control_message_t *message, int descriptor,
+                        weir_error_t *err)
 {
     if (events->config == NULL)
         return WEIR_OK;

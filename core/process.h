@@ -33,12 +33,13 @@ typedef struct process_args {
     int control_fd;      /* SOCK_SEQPACKET to the master */
     const listen_fd_t *listens;
     size_t nlistens;
-    int admin_fd;         /* listening socket shared by all workers, or -1 */
-    const int *peer_fds;  /* worker: one stream socket for each keeper, -1: it is down, `peer` follows; keeper: none */
-    size_t npeers;        /* worker: the number of keepers */
-    size_t nworkers;      /* of this generation */
-    const uint8_t *seed;  /* PROCESS_SEED_SIZE random bytes, the same in all processes as long as the master lives */
-    void *shared;         /* PROCESS_SHARED_SIZE bytes of shared memory, zeroed at start, likewise; untouched pages cost nothing */
+    int admin_fd;        /* listening socket shared by all workers, or -1 */
+    const int *peer_fds; /* worker: one stream socket for each keeper, -1: it is down, `peer` follows; keeper: none */
+    size_t npeers;       /* worker: the number of keepers */
+    size_t nworkers;     /* of this generation */
+    const uint8_t *seed; /* PROCESS_SEED_SIZE random bytes, the same in all processes as long as the master lives */
+    void *
+        shared; /* PROCESS_SHARED_SIZE bytes of shared memory, zeroed at start, likewise; untouched pages cost nothing */
 } process_args_t;
 
 /* What the master says. Every member may be NULL: then the message is read and nothing happens, except that `stop` and
@@ -53,7 +54,8 @@ typedef struct process_events {
     /* Keepers: a new configuration, tried already. A failure goes back to the master with its story, and the configuration
      * that was there is then sent again. */
     int (*config)(const char *text, const char *file, uint32_t generation, weir_error_t *err);
-    void (*master_gone)(void); /* the master died: end what must not outlive it, then leave. Workers are killed instead */
+    void (*master_gone)(
+        void); /* the master died: end what must not outlive it, then leave. Workers are killed instead */
 } process_events_t;
 
 /* Set up `proc`: loop, timers, buffers, signals, the control channel; the log is open already. The error has been logged on

@@ -130,8 +130,10 @@ static int listen_check(const char *listen, weir_error_t *err)
     }
     if (errno != EADDRINUSE)
         return WEIR_EFAIL;
-    return weir_error(err, "cannot listen on %s: another program does; choose another address, for example "
-                           "--listen 127.0.0.1:8081, or 127.0.0.1:0 for any", listen);
+    return weir_error(err,
+                      "cannot listen on %s: another program does; choose another address, for example "
+                      "--listen 127.0.0.1:8081, or 127.0.0.1:0 for any",
+                      listen);
 }
 
 static int path_check(const char *path, weir_error_t *err)
@@ -187,7 +189,7 @@ static void host_make(const char *address, char *host, size_t size)
 }
 
 #define CURL_BODY                                                                                                      \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\","            \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\","          \
     "\"capabilities\":{},\"clientInfo\":{\"name\":\"curl\",\"version\":\"1\"}}}"
 
 static void ready_print(const void *arg, const char *address)
@@ -199,9 +201,10 @@ static void ready_print(const void *arg, const char *address)
     if (strncmp(address, "unix:", 5) == 0)
         snprintf(socket, sizeof(socket), "--unix-socket %s ", address + 5);
     printf("\nServing at\n\n  http://%s%s\n\n", host, path);
-    printf("Try it:\n\n  curl -sS %s-H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "
-           "-d '%s' http://%s%s\n\n",
-           socket, CURL_BODY, host, path);
+    printf(
+        "Try it:\n\n  curl -sS %s-H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "
+        "-d '%s' http://%s%s\n\n",
+        socket, CURL_BODY, host, path);
     printf("Connect a client by a command, or in its configuration file:\n\n"
            "  claude mcp add --transport http %s http://%s%s\n"
            "  {\"mcpServers\":{\"%s\":{\"type\":\"http\",\"url\":\"http://%s%s\"}}}\n\n",

@@ -40,11 +40,11 @@ struct slot {
     proc_kind_t kind;
     int index;
     slot_state_t state;
-    pid_t pid;       /* 0: no process */
-    int control_fd;  /* our end; meaningful while there is a process */
+    pid_t pid;             /* 0: no process */
+    int control_fd;        /* our end; meaningful while there is a process */
     uint32_t started_with; /* number of the configuration */
-    bool is_answer_due; /* CONFIG was sent */
-    bool is_overdue;    /* already killed */
+    bool is_answer_due;    /* CONFIG was sent */
+    bool is_overdue;       /* already killed */
     unsigned backoff_ms;
     ev_tstamp started_at;
     struct ev_io control;

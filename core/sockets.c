@@ -22,8 +22,8 @@
 
 typedef struct place {
     weir_list_t node;
-    char *owner;     /* "listener edge", "admin" */
-    char *text;      /* as configured */
+    char *owner; /* "listener edge", "admin" */
+    char *text;  /* as configured */
     char bound[ADDRESS_TEXT_MAX + 8];
     bool is_shared;  /* one socket for all slots */
     bool is_wanted;  /* by the configuration that was opened last */
@@ -58,8 +58,7 @@ static place_t *place_find(const sockets_t *sockets, const conf_listener_t *list
 {
     char owner[OWNER_MAX];
     owner_name(listener, owner);
-    WEIR_LIST_EACH(&((sockets_t *)(uintptr_t)sockets)->places, node)
-    {
+    WEIR_LIST_EACH(&((sockets_t *)(uintptr_t)sockets)->places, node) {
         place_t *place = place_of(node);
         if (strcmp(place->text, text) == 0 && (!is_any_port(text) || strcmp(place->owner, owner) == 0))
             return place;
@@ -192,8 +191,7 @@ static int places_want(sockets_t *sockets, const config_t *config, size_t nworke
 
 int sockets_open(sockets_t *sockets, const config_t *config, size_t nworkers, weir_error_t *err)
 {
-    WEIR_LIST_EACH(&sockets->places, node)
-    {
+    WEIR_LIST_EACH(&sockets->places, node) {
         place_of(node)->is_wanted = false;
         place_of(node)->n_before = place_of(node)->n;
     }
@@ -205,8 +203,7 @@ int sockets_open(sockets_t *sockets, const config_t *config, size_t nworkers, we
 
 void sockets_commit(sockets_t *sockets)
 {
-    WEIR_LIST_EACH(&sockets->places, node)
-    {
+    WEIR_LIST_EACH(&sockets->places, node) {
         place_t *place = place_of(node);
         if (place->is_wanted && place->n_before == 0)
             log_write(WEIR_LOG_NOTICE, "%s: listening on %s", place->owner, place->bound);
@@ -221,8 +218,7 @@ void sockets_commit(sockets_t *sockets)
 
 void sockets_rollback(sockets_t *sockets)
 {
-    WEIR_LIST_EACH(&sockets->places, node)
-    {
+    WEIR_LIST_EACH(&sockets->places, node) {
         place_t *place = place_of(node);
         place->is_wanted = true;
         place_shrink(place, place->n_before);

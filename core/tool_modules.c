@@ -64,8 +64,8 @@ int tool_modules(const cli_t *cli)
     weir_error_t err = {""};
     int rc = modules_begin(&context, cli, &err);
     if (rc == WEIR_OK)
-        rc = cli->module == NULL ? modules_list(context.modules, &err)
-                                 : module_show(context.modules, cli->module, &err);
+        rc =
+            cli->module == NULL ? modules_list(context.modules, &err) : module_show(context.modules, cli->module, &err);
     return modules_end(&context, rc, &err);
 }
 

@@ -44,7 +44,8 @@ int tryout_start(tryout_t *tryout, config_t *config, weir_error_t *err)
     if (pipe2(fds, O_CLOEXEC) != 0)
         return weir_error(err, "cannot make a pipe: %s", strerror(errno));
     tryout_child_t child = {config, fds[1]};
-    const fork_plan_t plan = {.kind = PROC_TRIAL, .title = "weir: trial", .config = config, .kept = &fds[1], .nkept = 1};
+    const fork_plan_t plan = {
+        .kind = PROC_TRIAL, .title = "weir: trial", .config = config, .kept = &fds[1], .nkept = 1};
     tryout->pid = fork_child(&plan, child_main, &child);
     close(fds[1]);
     tryout->fd = fds[0];
@@ -101,7 +102,8 @@ int tryout_finish(tryout_t *tryout, bool is_late, weir_error_t *err)
         return WEIR_OK;
     if (answer[0] == '-')
         return weir_error(err, "%s", answer + 1);
-    return weir_error(err, "the process that tried the configuration ended without an answer: %s; look at its modules", how);
+    return weir_error(err, "the process that tried the configuration ended without an answer: %s; look at its modules",
+                      how);
 }
 
 int tryout_run(config_t *config, weir_error_t *err)
