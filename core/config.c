@@ -78,6 +78,8 @@ static int parse_tls(const parser_t *p, const node_t *node, conf_listener_t *l)
         return WEIR_OK;
     const node_t *items = node->kind == NODE_LIST ? node->items : node;
     l->ntls = node->kind == NODE_LIST ? node->count : 1;
+    if (l->ntls == 0) /* it must not quietly mean: no TLS */
+        return config_error(p->source, node, p->err, "tls: an empty list of certificates; leave tls away to serve without it");
     l->tls = arena_alloc(p->arena, l->ntls * sizeof(*l->tls) + 1);
     if (l->tls == NULL)
         return config_error(p->source, node, p->err, "no memory");
@@ -111,10 +113,26 @@ static int parse_route(const parser_t *p, const node_t *node, conf_route_t *out)
     return check_upstream_name(p, node_get(node, "upstream"), out->upstream);
 }
 
+static bool hosts_equal(const char *a, const char *b)
+{
+    return (a == NULL) == (b == NULL) && (a == NULL || weir_slice_ieq(weir_slice_str(a), weir_slice_str(b)));
+}
+
+/* A route that says what an earlier one said would never be taken. */
+static int check_route_is_new(const parser_t *p, const node_t *list, const conf_listener_t *l, size_t i)
+{
+    const conf_route_t *route = &l->routes[i];
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(l->routes[j].path, route->path) == 0 && hosts_equal(l->routes[j].host, route->host))
+            return config_error(p->source, &list->items[i], p->err, "route %s%s stands here a second time; the first is in line %d",
+                                route->host == NULL ? "" : route->host, route->path, list->items[j].line);
+    return WEIR_OK;
+}
+
 static int parse_routes(const parser_t *p, const node_t *node, conf_listener_t *l)
 {
-    if (node == NULL)
-        return config_error(p->source, l->node, p->err, "listener %s has no routes; add routes: [ { path: /mcp, upstream: … } ]",
+    if (node == NULL || node_is_null(node) || (node->kind == NODE_LIST && node->count == 0))
+        return config_error(p->source, node == NULL ? l->node : node, p->err, "listener %s has no routes; add routes: [ { path: /mcp, upstream: … } ]",
                             l->name);
     if (expect(p, node, NODE_LIST, "routes") != WEIR_OK)
         return WEIR_EFAIL;
@@ -123,7 +141,7 @@ static int parse_routes(const parser_t *p, const node_t *node, conf_listener_t *
     if (l->routes == NULL)
         return config_error(p->source, node, p->err, "no memory");
     for (size_t i = 0; i < l->nroutes; i++)
-        if (parse_route(p, &node->items[i], &l->routes[i]) != WEIR_OK)
+        if (parse_route(p, &node->items[i], &l->routes[i]) != WEIR_OK || check_route_is_new(p, node, l, i) != WEIR_OK)
             return WEIR_EFAIL;
     return WEIR_OK;
 }
@@ -207,7 +225,7 @@ static uint64_t digest_bytes(uint64_t hash, const char *p, size_t n)
 
 static uint64_t digest_node(uint64_t hash, const node_t *node)
 {
-    char kind = (char)('0' + node->kind);
+    char kind = node_is_null(node) ? '-' : (char)('0' + node->kind); /* a quoted "~" is not nothing */
     hash = digest_bytes(hash, &kind, 1);
     hash = digest_bytes(hash, node->key.p, node->key.n);
     hash = digest_bytes(hash, node->text.p, node->text.n);
@@ -271,8 +289,8 @@ static int parse_workers(const parser_t *p, const node_t *node)
         return WEIR_OK;
     char *end = NULL;
     long n = node->kind == NODE_SCALAR && node->text.n > 0 ? strtol(node->text.p, &end, 10) : 0;
-    if (end == NULL || *end != '\0' || n < 1 || n > 256)
-        return config_error(p->source, node, p->err, "workers: expected auto, or a number from 1 to 256");
+    if (end == NULL || *end != '\0' || n < 1 || n > CONF_WORKERS_MAX)
+        return config_error(p->source, node, p->err, "workers: expected auto, or a number from 1 to %d", CONF_WORKERS_MAX);
     p->config->workers = n;
     return WEIR_OK;
 }

@@ -15,6 +15,8 @@
 #include "option.h"
 #include "tree.h"
 
+#define CONF_WORKERS_MAX 256
+
 typedef struct conf_route {
     const char *path; /* begins with "/" */
     const char *host; /* NULL: any */

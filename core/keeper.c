@@ -211,7 +211,8 @@ int keeper_main(const process_args_t *args)
         log_write(WEIR_LOG_ERROR, "%s", err.text);
         return 1;
     }
-    process_ready();
+    if (process_ready() != WEIR_OK)
+        return 1;
     ev_run(proc->loop, 0);
     children_free(proc->children);
     room_leave();

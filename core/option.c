@@ -87,13 +87,26 @@ bool size_read(weir_slice_t text, uint64_t *bytes)
     return unit_read(text, units, bytes);
 }
 
+void number_write(char *text, size_t n, weir_type_t type, double value)
+{
+    static const unit_t one[] = {{"", 1}};
+    static const unit_t durations[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    static const unit_t sizes[] = {{"GiB", 1u << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}, {"", 1}};
+    const unit_t *unit = type == WEIR_TYPE_DURATION ? durations : type == WEIR_TYPE_SIZE ? sizes : one;
+    while (unit->factor > 1 && (value == 0 || fmod(value, (double)unit->factor) != 0))
+        unit++;
+    snprintf(text, n, "%.15g%s", value / (double)unit->factor, value == 0 ? "" : unit->name);
+}
+
 static int in_range(const reader_t *r, const weir_option_t *o, const node_t *node, double value)
 {
     if (o->min == o->max || (value >= o->min && value <= o->max))
         return WEIR_OK;
-    const char *unit = o->type == WEIR_TYPE_DURATION ? " ms" : o->type == WEIR_TYPE_SIZE ? " bytes" : "";
-    return config_error(r->source, node, r->err, "%s of %s: %.*s is out of range; it must be from %.15g to %.15g%s", o->name,
-                        r->what, WEIR_FMT(node->text), o->min, o->max, unit);
+    char min[32], max[32];
+    number_write(min, sizeof(min), o->type, o->min);
+    number_write(max, sizeof(max), o->type, o->max);
+    return config_error(r->source, node, r->err, "%s of %s: %.*s is out of range; it must be from %s to %s", o->name, r->what,
+                        WEIR_FMT(node->text), min, max);
 }
 
 static int read_bool(const reader_t *r, const weir_option_t *o, const node_t *node, bool *out)
@@ -117,8 +130,14 @@ static int read_int(const reader_t *r, const weir_option_t *o, const node_t *nod
 
 static int read_duration(const reader_t *r, const weir_option_t *o, const node_t *node, uint64_t *out)
 {
-    if (node->kind != NODE_SCALAR || !duration_read(node->text, out))
-        return mistaken(r, o, node, "a duration with its unit, as 250ms, 30s, 5m, 1h or 1d");
+    static const char expected[] = "a duration with its unit, as 250ms, 30s, 5m, 1h or 1d";
+    weir_slice_t rest = node->text;
+    if (node->kind != NODE_SCALAR || !duration_read(node->text, out)) {
+        if (digits_read(&rest, out) && rest.n == 0)
+            return config_error(r->source, node, r->err, "%s of %s: expected %s; did you mean %.*ss?", o->name, r->what, expected,
+                                WEIR_FMT(node->text));
+        return mistaken(r, o, node, expected);
+    }
     return in_range(r, o, node, (double)*out);
 }
 
@@ -169,6 +188,18 @@ static int read_path(const reader_t *r, const weir_option_t *o, const node_t *no
     return WEIR_OK;
 }
 
+/* One more word of a list for people; what has no room is a sign that there is more, never half a word. */
+static void list_add(char *list, size_t size, const char *word)
+{
+    static const char more[] = ", ...";
+    size_t used = strlen(list);
+    if (used >= sizeof(more) && strcmp(list + used - (sizeof(more) - 1), more) == 0)
+        return;
+    if (used + strlen(word) + 2 * sizeof(more) > size)
+        word = more + 2;
+    snprintf(list + used, size - used, "%s%s", used == 0 ? "" : ", ", word);
+}
+
 static int read_enum(const reader_t *r, const weir_option_t *o, const node_t *node, int *out)
 {
     char known[256] = "";
@@ -178,8 +209,7 @@ static int read_enum(const reader_t *r, const weir_option_t *o, const node_t *no
             *out = i;
             return WEIR_OK;
         }
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof(known) - used, "%s%s", i == 0 ? "" : ", ", o->names[i]);
+        list_add(known, sizeof(known), o->names[i]);
         if (node->kind == NODE_SCALAR)
             nearest = suggest_nearer(node->text, nearest, o->names[i]);
     }
@@ -307,9 +337,8 @@ static int refuse_unknown(const config_source_t *source, const option_set_t *set
     char known[256] = "";
     for (size_t i = 0; i < nsets; i++) {
         for (const weir_option_t *o = sets[i].table; o != NULL && o->name != NULL; o++) {
-            size_t used = strlen(known);
             nearest = suggest_nearer(item->key, nearest, o->name);
-            snprintf(known + used, sizeof(known) - used, "%s%s", used == 0 ? "" : ", ", o->name);
+            list_add(known, sizeof(known), o->name);
         }
     }
     node_t at = {.line = item->key_line, .column = item->key_column};

@@ -39,6 +39,9 @@ int options_check_keys(const config_source_t *source, const option_set_t *sets, 
 bool duration_read(weir_slice_t text, uint64_t *ms);
 bool size_read(weir_slice_t text, uint64_t *bytes);
 
+/* A number of an option as one would write it: in the largest unit that leaves no fraction. */
+void number_write(char *text, size_t n, weir_type_t type, double value);
+
 /* "file:line:column: " + story. Returns WEIR_EFAIL. */
 int config_error(const config_source_t *source, const node_t *at, weir_error_t *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -1,7 +1,7 @@
 /* suggest.c: see suggest.h. */
 #include "suggest.h"
 
-#include <stdint.h>
+#include <limits.h>
 
 #define WORD_MAX 64
 
@@ -15,7 +15,7 @@ unsigned word_distance(weir_slice_t a, weir_slice_t b)
 {
     unsigned rows[3][WORD_MAX + 1];
     if (a.n > WORD_MAX || b.n > WORD_MAX)
-        return WORD_MAX;
+        return UINT_MAX;
     for (unsigned j = 0; j <= b.n; j++)
         rows[0][j] = j;
     for (unsigned i = 1; i <= a.n; i++) {

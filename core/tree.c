@@ -73,13 +73,27 @@ static int load_list(loader_t *l, int depth, node_t *list)
     }
 }
 
+/* What would make a value mean something else than its text. An anchor alone is harmless, but somebody meant it to be used. */
+static int refuse_decoration(const loader_t *l, yaml_mark_t mark, const yaml_char_t *anchor, const yaml_char_t *tag)
+{
+    if (anchor != NULL)
+        return refuse(l, mark, "anchors (&name) are not supported; write the value where it is needed");
+    if (tag != NULL)
+        return refuse(l, mark, "tags (!name) are not supported; write the value alone");
+    return WEIR_OK;
+}
+
 static int load_key(loader_t *l, const yaml_event_t *event, const node_t *map, node_t *item)
 {
     if (event->type != YAML_SCALAR_EVENT)
         return refuse(l, event->start_mark, "a key must be a plain word");
+    if (refuse_decoration(l, event->start_mark, event->data.scalar.anchor, event->data.scalar.tag) != WEIR_OK)
+        return WEIR_EFAIL;
     weir_slice_t key = weir_slice((const char *)event->data.scalar.value, event->data.scalar.length);
     if (weir_slice_eq(key, WEIR_LIT("<<")))
         return refuse(l, event->start_mark, "merge keys (<<) are not supported; write the keys out");
+    if (key.n > 0 && memchr(key.p, '\0', key.n) != NULL)
+        return refuse(l, event->start_mark, "a key must not contain NUL");
     for (size_t i = 0; i + 1 < map->count; i++)
         if (weir_slice_eq(map->items[i].key, key))
             return weir_error(l->err, "%s:%zu:%zu: key \"%.*s\" stands here a second time; the first is in line %d", l->file,
@@ -127,6 +141,8 @@ static int load_map(loader_t *l, int depth, node_t *map)
 static int load_scalar(loader_t *l, const yaml_event_t *event, node_t *out)
 {
     weir_slice_t text = weir_slice((const char *)event->data.scalar.value, event->data.scalar.length);
+    if (refuse_decoration(l, event->start_mark, event->data.scalar.anchor, event->data.scalar.tag) != WEIR_OK)
+        return WEIR_EFAIL;
     if (text.n > 0 && memchr(text.p, '\0', text.n) != NULL)
         return refuse(l, event->start_mark, "a value must not contain NUL");
     char *copy = arena_strdup(l->arena, text);
@@ -149,9 +165,13 @@ static int load_node(loader_t *l, const yaml_event_t *event, int depth, node_t *
         return load_scalar(l, event, out);
     case YAML_SEQUENCE_START_EVENT:
         out->kind = NODE_LIST;
+        if (refuse_decoration(l, event->start_mark, event->data.sequence_start.anchor, event->data.sequence_start.tag) != WEIR_OK)
+            return WEIR_EFAIL;
         return load_list(l, depth + 1, out);
     case YAML_MAPPING_START_EVENT:
         out->kind = NODE_MAP;
+        if (refuse_decoration(l, event->start_mark, event->data.mapping_start.anchor, event->data.mapping_start.tag) != WEIR_OK)
+            return WEIR_EFAIL;
         return load_map(l, depth + 1, out);
     case YAML_ALIAS_EVENT:
         return refuse(l, event->start_mark, "aliases (*name) are not supported; write the value out");
@@ -198,6 +218,7 @@ int yaml_load(arena_t *arena, const char *file, weir_slice_t text, node_t **root
     *root = arena_alloc(arena, sizeof(**root));
     if (*root == NULL || !yaml_parser_initialize(&l.parser))
         return weir_error(err, "%s: no memory", file);
+    (*root)->line = (*root)->column = 1; /* where a file with nothing in it is wrong */
     yaml_parser_set_input_string(&l.parser, (const unsigned char *)text.p, text.n);
     int result = load_document(&l, *root);
     yaml_parser_delete(&l.parser);

@@ -167,7 +167,8 @@ int worker_main(const process_args_t *args)
         return 1;
     }
     room_start(&w.room);
-    process_ready();
+    if (process_ready() != WEIR_OK)
+        return 1;
     ev_run(proc->loop, 0);
     worker_tear_down(&w);
     process_leave();
