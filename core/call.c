@@ -47,7 +47,8 @@ static int call_keep_text(call_t *call, weir_slice_t id, weir_slice_t token)
     return WEIR_OK;
 }
 
-static void call_free(call_t *call)
+/* Nobody finds the call any more; what it kept of the client's bytes is still there. */
+static void call_detach(call_t *call)
 {
     timer_stop(&call->linger);
     weir_list_remove(&call->node);
@@ -57,9 +58,19 @@ static void call_free(call_t *call)
         session_call_ended(call->session);
     if (call->ex != NULL)
         call->ex->call = NULL;
+}
+
+static void call_bury(call_t *call)
+{
     if (call->text != call->room)
         free(call->text);
     free(call);
+}
+
+static void call_free(call_t *call)
+{
+    call_detach(call);
+    call_bury(call);
 }
 
 call_t *call_new(link_t *link, weir_slice_t id, weir_slice_t token)
@@ -250,7 +261,16 @@ static bool call_overflows(call_t *call, const weir_slice_t *parts, size_t n)
     return call->held_bytes > call->ex->upstream->pub.buffer_limit;
 }
 
-/* Hand a message to whoever the call answers, and to the session's log where it may be asked for again. */
+static void call_reply(exchange_t *ex, const weir_slice_t *parts, size_t n, weir_slice_t event_id, bool is_final)
+{
+    weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 1];
+    for (size_t i = 0; i < n; i++)
+        chunks[i] = (weir_chunk_t){.bytes = parts[i]};
+    reply_message(ex, chunks, n, event_id, is_final);
+}
+
+/* Hand a message to whoever the call answers, and to the session's log where it may be asked for again. The parts may point into
+ * the call, which therefore is detached before its answer goes, and freed after. */
 static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool is_final)
 {
     char id[EVENT_ID_MAX];
@@ -266,13 +286,11 @@ static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool
         return;
     }
     if (is_final)
-        call_free(call);
-    if (ex == NULL)
-        return;
-    weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 1];
-    for (size_t i = 0; i < n; i++)
-        chunks[i] = (weir_chunk_t){.bytes = parts[i]};
-    reply_message(ex, chunks, n, event_id, is_final);
+        call_detach(call);
+    if (ex != NULL)
+        call_reply(ex, parts, n, event_id, is_final);
+    if (is_final)
+        call_bury(call);
 }
 
 static void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits, bool is_final)
