@@ -5,13 +5,13 @@
 
 #include <stdio.h>
 
-#include "json.h"
+#include "jscan.h"
 
 #define META "io.modelcontextprotocol/"
 
 /* What is found before it is known which of it counts. */
 typedef struct scan {
-    json_t json;
+    jscan_t json;
     weir_envelope_t *env;
     weir_slice_t uri, handshake_version; /* params.uri; protocolVersion beside, not inside, _meta */
     weir_slice_t token;                  /* params.progressToken */
@@ -23,10 +23,10 @@ typedef bool (*member_fn)(scan_t *s, weir_slice_t key);
 
 static bool each_member(scan_t *s, member_fn fn)
 {
-    json_text_t key;
+    jscan_text_t key;
     bool is_over = false;
     for (bool is_first = true;;) {
-        if (!json_member(&s->json, &is_first, &key, &is_over))
+        if (!jscan_member(&s->json, &is_first, &key, &is_over))
             return false;
         if (is_over)
             return true;
@@ -38,12 +38,12 @@ static bool each_member(scan_t *s, member_fn fn)
 /* A string member as text, or any other value stepped over. */
 static bool text_or_skip(scan_t *s, weir_slice_t *text, bool *is_escaped)
 {
-    json_text_t found;
-    if (json_peek(&s->json) != '"') {
+    jscan_text_t found;
+    if (jscan_peek(&s->json) != '"') {
         *text = (weir_slice_t){NULL, 0};
-        return json_value(&s->json, NULL);
+        return jscan_value(&s->json, NULL);
     }
-    if (!json_string(&s->json, &found))
+    if (!jscan_string(&s->json, &found))
         return false;
     *text = found.text;
     if (is_escaped != NULL)
@@ -55,8 +55,8 @@ static bool text_or_skip(scan_t *s, weir_slice_t *text, bool *is_escaped)
 static bool token_or_skip(scan_t *s, weir_slice_t *raw)
 {
     weir_slice_t value;
-    char first = json_peek(&s->json);
-    if (!json_value(&s->json, &value))
+    char first = jscan_peek(&s->json);
+    if (!jscan_value(&s->json, &value))
         return false;
     *raw = first == '"' || first == '-' || (first >= '0' && first <= '9') ? value : (weir_slice_t){NULL, 0};
     return true;
@@ -72,13 +72,13 @@ static bool scan_meta_member(scan_t *s, weir_slice_t key)
         return token_or_skip(s, &s->env->subscription_id);
     if (weir_slice_eq(key, WEIR_LIT("traceparent")))
         return text_or_skip(s, &s->env->traceparent, NULL);
-    return json_value(&s->json, NULL);
+    return jscan_value(&s->json, NULL);
 }
 
 static bool scan_meta(scan_t *s)
 {
-    if (json_peek(&s->json) != '{')
-        return json_value(&s->json, NULL);
+    if (jscan_peek(&s->json) != '{')
+        return jscan_value(&s->json, NULL);
     const char *begin = s->json.p;
     if (!each_member(s, scan_meta_member))
         return false;
@@ -100,7 +100,7 @@ static bool scan_params_member(scan_t *s, weir_slice_t key)
         return token_or_skip(s, &s->env->request_id);
     if (weir_slice_eq(key, WEIR_LIT("progressToken")))
         return token_or_skip(s, &s->token);
-    return json_value(&s->json, NULL);
+    return jscan_value(&s->json, NULL);
 }
 
 static bool scan_result_member(scan_t *s, weir_slice_t key)
@@ -109,7 +109,7 @@ static bool scan_result_member(scan_t *s, weir_slice_t key)
         return scan_meta(s);
     if (weir_slice_eq(key, WEIR_LIT("protocolVersion")))
         return text_or_skip(s, &s->handshake_version, NULL);
-    return json_value(&s->json, NULL);
+    return jscan_value(&s->json, NULL);
 }
 
 static int32_t small_int(weir_slice_t raw)
@@ -127,7 +127,7 @@ static int32_t small_int(weir_slice_t raw)
 static bool scan_error_member(scan_t *s, weir_slice_t key)
 {
     weir_slice_t raw;
-    if (!json_value(&s->json, &raw))
+    if (!jscan_value(&s->json, &raw))
         return false;
     if (weir_slice_eq(key, WEIR_LIT("code")))
         s->env->error_code = small_int(raw);
@@ -137,9 +137,9 @@ static bool scan_error_member(scan_t *s, weir_slice_t key)
 /* An object is read by `fn`; what is no object is only checked. `raw` becomes the whole. */
 static bool scan_object(scan_t *s, member_fn fn, weir_slice_t *raw)
 {
-    bool is_object = json_peek(&s->json) == '{';
+    bool is_object = jscan_peek(&s->json) == '{';
     const char *begin = s->json.p;
-    if (is_object ? !each_member(s, fn) : !json_value(&s->json, NULL))
+    if (is_object ? !each_member(s, fn) : !jscan_value(&s->json, NULL))
         return false;
     *raw = weir_slice(begin, (size_t)(s->json.p - begin));
     return true;
@@ -157,14 +157,14 @@ static void forget_params(scan_t *s)
 static bool scan_params(scan_t *s)
 {
     forget_params(s);
-    char first = json_peek(&s->json);
+    char first = jscan_peek(&s->json);
     s->is_params_bad = first != '{' && first != '[';
     return scan_object(s, scan_params_member, &s->env->params);
 }
 
 static bool scan_id(scan_t *s)
 {
-    bool is_null = json_peek(&s->json) == 'n';
+    bool is_null = jscan_peek(&s->json) == 'n';
     s->has_id = !is_null;
     if (!token_or_skip(s, &s->env->id))
         return false;
@@ -183,7 +183,7 @@ static bool scan_top_member(scan_t *s, weir_slice_t key)
     if (weir_slice_eq(key, WEIR_LIT("id")))
         return scan_id(s);
     if (weir_slice_eq(key, WEIR_LIT("method"))) {
-        s->is_method_bad = json_peek(&s->json) != '"';
+        s->is_method_bad = jscan_peek(&s->json) != '"';
         return text_or_skip(s, &s->env->method, &s->env->is_method_escaped);
     }
     if (weir_slice_eq(key, WEIR_LIT("params")))
@@ -193,10 +193,10 @@ static bool scan_top_member(scan_t *s, weir_slice_t key)
         return scan_object(s, scan_result_member, &s->env->result);
     }
     if (weir_slice_eq(key, WEIR_LIT("error"))) {
-        s->has_error = json_peek(&s->json) == '{';
+        s->has_error = jscan_peek(&s->json) == '{';
         return scan_object(s, scan_error_member, &s->env->result);
     }
-    return json_value(&s->json, NULL);
+    return jscan_value(&s->json, NULL);
 }
 
 /* Which of JSON-RPC's four it is, WEIR_KIND_NONE: none. */
@@ -239,11 +239,11 @@ static weir_scan_t refuse(const scan_t *s, weir_envelope_t *env, weir_scan_t why
 
 weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope)
 {
-    scan_t s = {.json = json_over(bytes), .env = envelope};
+    scan_t s = {.json = jscan_over(bytes), .env = envelope};
     memset(envelope, 0, sizeof(*envelope));
-    char first = json_peek(&s.json);
-    bool is_read = first == '{' ? each_member(&s, scan_top_member) : json_value(&s.json, NULL);
-    if (!is_read || !json_at_end(&s.json))
+    char first = jscan_peek(&s.json);
+    bool is_read = first == '{' ? each_member(&s, scan_top_member) : jscan_value(&s.json, NULL);
+    if (!is_read || !jscan_at_end(&s.json))
         return refuse(&s, envelope, WEIR_SCAN_NOT_JSON);
     envelope->kind = first == '[' ? WEIR_KIND_BATCH : first == '{' ? kind_of(&s) : WEIR_KIND_NONE;
     if (envelope->kind == WEIR_KIND_NONE)
@@ -262,7 +262,8 @@ static const weir_edit_t *edit_after(const weir_edit_t *edits, size_t nedits, co
     return first;
 }
 
-size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out, size_t max)
+size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out,
+                    size_t max)
 {
     const char *from = message->bytes.p, *end = message->bytes.p + message->bytes.n;
     size_t n = 0;
@@ -301,11 +302,11 @@ size_t message_error(char *p, size_t n, weir_slice_t raw_id, int code, weir_slic
     used = put(p, used, n, WEIR_LIT(",\"error\":{\"code\":"));
     used = put(p, used, n, weir_slice(number, digits < 0 ? 0 : (size_t)digits));
     used = put(p, used, n, WEIR_LIT(",\"message\":\""));
-    used = json_escape(p, used, n, text);
+    used = jscan_escape(p, used, n, text);
     used = put(p, used, n, WEIR_LIT("\""));
     if (reason.n > 0) {
         used = put(p, used, n, WEIR_LIT(",\"data\":{\"reason\":\""));
-        used = json_escape(p, used, n, reason);
+        used = jscan_escape(p, used, n, reason);
         used = put(p, used, n, WEIR_LIT("\"}"));
     }
     used = put(p, used, n, WEIR_LIT("}}"));

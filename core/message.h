@@ -10,7 +10,8 @@ weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope);
 
 /* Cut a message around its edits, for writev: at most 2 × nedits + 1 slices, in order. Edits whose `at` is absent do nothing.
  * Returns how many; 0 when `max` is too small. */
-size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out, size_t max);
+size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out,
+                    size_t max);
 
 /* Write an error reply. An absent id leaves the member out, an empty reason leaves `data` out. Returns the length, 0 when it does not
  * fit. */

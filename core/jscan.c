@@ -1,16 +1,16 @@
-/* json.c: see json.h. Most bytes of a message stand inside of strings: those are looked at sixteen at a time. */
-#include "json.h"
+/* jscan.c: see jscan.h. Most bytes of a message stand inside of strings: those are looked at sixteen at a time. */
+#include "jscan.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
-json_t json_over(weir_slice_t text)
+jscan_t jscan_over(weir_slice_t text)
 {
-    return (json_t){.p = text.p, .end = text.p + text.n};
+    return (jscan_t){.p = text.p, .end = text.p + text.n};
 }
 
-void json_space(json_t *j)
+void jscan_space(jscan_t *j)
 {
     for (; j->p < j->end; j->p++) {
         char c = *j->p;
@@ -21,15 +21,15 @@ void json_space(json_t *j)
     }
 }
 
-char json_peek(json_t *j)
+char jscan_peek(jscan_t *j)
 {
-    json_space(j);
+    jscan_space(j);
     return j->p < j->end ? *j->p : 0;
 }
 
-bool json_at_end(json_t *j)
+bool jscan_at_end(jscan_t *j)
 {
-    return json_peek(j) == 0 && j->p == j->end;
+    return jscan_peek(j) == 0 && j->p == j->end;
 }
 
 /* ---- strings ---- */
@@ -103,9 +103,9 @@ static size_t utf8_length(const char *s, const char *end)
     return n;
 }
 
-bool json_string(json_t *j, json_text_t *out)
+bool jscan_string(jscan_t *j, jscan_text_t *out)
 {
-    if (json_peek(j) != '"')
+    if (jscan_peek(j) != '"')
         return false;
     const char *begin = ++j->p;
     out->is_escaped = false;
@@ -128,7 +128,7 @@ bool json_string(json_t *j, json_text_t *out)
 
 /* ---- other scalars ---- */
 
-static bool skip_digits(json_t *j)
+static bool skip_digits(jscan_t *j)
 {
     const char *begin = j->p;
     while (j->p < j->end && *j->p >= '0' && *j->p <= '9')
@@ -136,7 +136,7 @@ static bool skip_digits(json_t *j)
     return j->p > begin;
 }
 
-static bool skip_char(json_t *j, char a, char b)
+static bool skip_char(jscan_t *j, char a, char b)
 {
     if (j->p == j->end || (*j->p != a && *j->p != b))
         return false;
@@ -144,7 +144,7 @@ static bool skip_char(json_t *j, char a, char b)
     return true;
 }
 
-static bool json_number(json_t *j)
+static bool jscan_number(jscan_t *j)
 {
     (void)skip_char(j, '-', '-');
     if (!skip_char(j, '0', '0') && !skip_digits(j))
@@ -157,7 +157,7 @@ static bool json_number(json_t *j)
     return skip_digits(j);
 }
 
-static bool json_word(json_t *j, weir_slice_t word)
+static bool jscan_word(jscan_t *j, weir_slice_t word)
 {
     if ((size_t)(j->end - j->p) < word.n || memcmp(j->p, word.p, word.n) != 0)
         return false;
@@ -165,20 +165,20 @@ static bool json_word(json_t *j, weir_slice_t word)
     return true;
 }
 
-static bool json_scalar(json_t *j, char first)
+static bool jscan_scalar(jscan_t *j, char first)
 {
-    json_text_t text;
+    jscan_text_t text;
     switch (first) {
     case '"':
-        return json_string(j, &text);
+        return jscan_string(j, &text);
     case 't':
-        return json_word(j, WEIR_LIT("true"));
+        return jscan_word(j, WEIR_LIT("true"));
     case 'f':
-        return json_word(j, WEIR_LIT("false"));
+        return jscan_word(j, WEIR_LIT("false"));
     case 'n':
-        return json_word(j, WEIR_LIT("null"));
+        return jscan_word(j, WEIR_LIT("null"));
     default:
-        return json_number(j);
+        return jscan_number(j);
     }
 }
 
@@ -186,7 +186,7 @@ static bool json_scalar(json_t *j, char first)
 
 /* Which of the open brackets are objects: one bit each. */
 typedef struct nest {
-    uint64_t objects[JSON_DEPTH / 64];
+    uint64_t objects[JSCAN_DEPTH / 64];
     unsigned depth;
 } nest_t;
 
@@ -196,9 +196,9 @@ static bool nest_in_object(const nest_t *nest)
     return nest->objects[at / 64] >> (at % 64) & 1;
 }
 
-static bool nest_open(json_t *j, nest_t *nest, bool is_object)
+static bool nest_open(jscan_t *j, nest_t *nest, bool is_object)
 {
-    if (nest->depth == JSON_DEPTH) {
+    if (nest->depth == JSCAN_DEPTH) {
         j->is_too_deep = true;
         return false;
     }
@@ -208,24 +208,24 @@ static bool nest_open(json_t *j, nest_t *nest, bool is_object)
     return true;
 }
 
-static bool json_key(json_t *j)
+static bool jscan_key(jscan_t *j)
 {
-    json_text_t key;
-    if (!json_string(j, &key) || json_peek(j) != ':')
+    jscan_text_t key;
+    if (!jscan_string(j, &key) || jscan_peek(j) != ':')
         return false;
     j->p++;
     return true;
 }
 
 /* A value has ended: close what closes here, and step to where the next value begins. `depth` 0: all is closed. */
-static bool nest_next(json_t *j, nest_t *nest)
+static bool nest_next(jscan_t *j, nest_t *nest)
 {
     while (nest->depth > 0) {
         bool in_object = nest_in_object(nest);
-        char c = json_peek(j);
+        char c = jscan_peek(j);
         if (c == ',') {
             j->p++;
-            return !in_object || json_key(j);
+            return !in_object || jscan_key(j);
         }
         if (c != (in_object ? '}' : ']'))
             return false;
@@ -236,51 +236,51 @@ static bool nest_next(json_t *j, nest_t *nest)
 }
 
 /* An open bracket. An empty pair is a whole value; otherwise the cursor goes to the first value inside. */
-static bool nest_enter(json_t *j, nest_t *nest, bool is_object, bool *is_empty)
+static bool nest_enter(jscan_t *j, nest_t *nest, bool is_object, bool *is_empty)
 {
     j->p++;
-    *is_empty = json_peek(j) == (is_object ? '}' : ']');
+    *is_empty = jscan_peek(j) == (is_object ? '}' : ']');
     if (*is_empty) {
         j->p++;
         return true;
     }
-    return nest_open(j, nest, is_object) && (!is_object || json_key(j));
+    return nest_open(j, nest, is_object) && (!is_object || jscan_key(j));
 }
 
-bool json_value(json_t *j, weir_slice_t *raw)
+bool jscan_value(jscan_t *j, weir_slice_t *raw)
 {
     nest_t nest;
     nest.depth = 0;
-    char first = json_peek(j);
+    char first = jscan_peek(j);
     const char *begin = j->p;
     for (;;) {
         bool is_whole = true;
         if (first == '{' || first == '[') {
             if (!nest_enter(j, &nest, first == '{', &is_whole))
                 return false;
-        } else if (!json_scalar(j, first)) {
+        } else if (!jscan_scalar(j, first)) {
             return false;
         }
         if (is_whole && !nest_next(j, &nest))
             return false;
         if (nest.depth == 0)
             break;
-        first = json_peek(j);
+        first = jscan_peek(j);
     }
     if (raw != NULL)
         *raw = weir_slice(begin, (size_t)(j->p - begin));
     return true;
 }
 
-bool json_member(json_t *j, bool *is_first, json_text_t *key, bool *is_over)
+bool jscan_member(jscan_t *j, bool *is_first, jscan_text_t *key, bool *is_over)
 {
-    char c = json_peek(j);
+    char c = jscan_peek(j);
     *is_over = false;
     if (*is_first) {
         if (c != '{')
             return false;
         j->p++;
-        c = json_peek(j);
+        c = jscan_peek(j);
     }
     if (c == '}') {
         j->p++;
@@ -293,7 +293,7 @@ bool json_member(json_t *j, bool *is_first, json_text_t *key, bool *is_over)
         j->p++;
     }
     *is_first = false;
-    if (!json_string(j, key) || json_peek(j) != ':')
+    if (!jscan_string(j, key) || jscan_peek(j) != ':')
         return false;
     j->p++;
     return true;
@@ -351,7 +351,7 @@ static const char *unescape_unicode(const char *p, const char *end, char *out, s
     return p;
 }
 
-size_t json_unescape(weir_slice_t text, char *out)
+size_t jscan_unescape(weir_slice_t text, char *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     const char *p = text.p, *end = text.p + text.n;
@@ -395,7 +395,7 @@ static size_t append_escape(char *out, size_t used, size_t size, char c)
     return append(out, used, size, text, 6);
 }
 
-size_t json_escape(char *out, size_t used, size_t size, weir_slice_t text)
+size_t jscan_escape(char *out, size_t used, size_t size, weir_slice_t text)
 {
     const char *p = text.p, *end = text.p + text.n;
     while (p < end) {
