@@ -9,7 +9,7 @@
 #include <emmintrin.h>
 #endif
 
-#define EMPTY_LINES_MAX 8 /* bytes of empty lines before a request line that are read over (2.2) */
+#define EMPTY_LINES_MAX 8 /* bytes, give or take one: so much of empty lines before a request line is read over (2.2) */
 
 /* tchar of RFC 9110 5.6.2. */
 static const bool is_token[256] = {
@@ -73,12 +73,19 @@ static bool has_control(const char *p, size_t n)
 
 /* ---- start lines ---- */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static weir_parse_t version_read(weir_slice_t text, weir_head_t *head)
 {
     if (text.n != 8 || memcmp(text.p, "HTTP/", 5) != 0)
         return WEIR_PARSE_BAD;
-    if (text.p[5] != '1' || text.p[6] != '.' || (text.p[7] != '0' && text.p[7] != '1'))
-        return text.p[5] >= '0' && text.p[5] <= '9' && text.p[6] == '.' ? WEIR_PARSE_VERSION : WEIR_PARSE_BAD;
+    if (!is_digit(text.p[5]) || text.p[6] != '.' || !is_digit(text.p[7]))
+        return WEIR_PARSE_BAD;
+    if (text.p[5] != '1' || text.p[7] > '1')
+        return WEIR_PARSE_VERSION;
     head->minor = (uint8_t)(text.p[7] - '0');
     return WEIR_PARSE_DONE;
 }
@@ -99,11 +106,6 @@ static weir_parse_t request_line(weir_slice_t line, weir_head_t *head)
         return WEIR_PARSE_BAD;
     p++;
     return version_read(weir_slice(p, (size_t)(end - p)), head);
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
 }
 
 static weir_parse_t status_line(weir_slice_t line, weir_head_t *head)
@@ -180,13 +182,28 @@ static weir_parse_t head_parse(const char *p, const char *end, weir_head_t *head
     return result;
 }
 
+/* The end of the empty lines at the beginning; n when more of them may come. */
+static size_t empty_lines_skip(const char *p, size_t n)
+{
+    size_t at = 0;
+    while (at < n && at < EMPTY_LINES_MAX) {
+        if (p[at] == '\r' && at + 1 == n)
+            return n;
+        if (p[at] == '\n')
+            at += 1;
+        else if (p[at] == '\r' && p[at + 1] == '\n')
+            at += 2;
+        else
+            break;
+    }
+    return at;
+}
+
 static weir_parse_t parse(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used, bool is_request)
 {
-    size_t skip = 0;
-    while (is_request && skip < n && skip < EMPTY_LINES_MAX && (p[skip] == '\r' || p[skip] == '\n'))
-        skip++;
+    size_t skip = is_request ? empty_lines_skip(p, n) : 0;
     if (skip == n)
-        return skip < EMPTY_LINES_MAX ? WEIR_PARSE_MORE : WEIR_PARSE_BAD;
+        return WEIR_PARSE_MORE;
     /* What begins as no head ever does (TLS, another protocol) is not waited for. */
     if (!token_char(p[skip]))
         return WEIR_PARSE_BAD;

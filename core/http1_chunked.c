@@ -1,30 +1,39 @@
 /* http1_chunked.c: the decoder of chunked bodies (RFC 9112 7.1). It goes byte by byte over size lines and trailers, and in one step over
- * data. A line may end with LF alone; nothing else is lenient.
+ * data. Nothing is lenient: that a line may end with LF alone (2.2) is said of start lines and fields, and two readers who disagree
+ * about where a chunk ends see two different messages.
  *
- *   state     next
- *   SIZE      first digit of a size: DIGITS
- *   DIGITS    digits; `;` or space: EXTENSION; CR: SIZE_LF; LF: DATA, or TRAILER after a size of 0
- *   EXTENSION read over until the line ends
- *   DATA      `left` bytes, then DATA_CR
- *   DATA_CR   CR: DATA_LF; LF: SIZE
- *   TRAILER   at the beginning of a line: an empty one ends the body; anything else: TRAILER_LINE
+ *   state        next
+ *   SIZE         first digit of a size: DIGITS
+ *   DIGITS       digits; space: SIZE_SPACE; `;`: EXTENSION; CR: SIZE_LF
+ *   SIZE_SPACE   spaces; `;`: EXTENSION; CR: SIZE_LF
+ *   EXTENSION    read over; CR: SIZE_LF
+ *   SIZE_LF      LF: DATA, or TRAILER after a size of 0
+ *   DATA         `left` bytes, then DATA_CR
+ *   DATA_CR      CR: DATA_LF
+ *   DATA_LF      LF: SIZE
+ *   TRAILER      at the beginning of a line; CR: END_LF; anything else: TRAILER_LINE
+ *   TRAILER_LINE read over; CR: TRAILER_LF
+ *   TRAILER_LF   LF: TRAILER
+ *   END_LF       LF: the body is done
  */
 #include "http1.h"
 
-#define EXTENSION_MAX 1024
+#define SIZE_LINE_MAX 1024
 #define TRAILER_MAX 16384
 
 typedef enum state {
     SIZE,
     DIGITS,
+    SIZE_SPACE,
     EXTENSION,
     SIZE_LF,
     DATA,
     DATA_CR,
     DATA_LF,
     TRAILER,
-    TRAILER_LF,
     TRAILER_LINE,
+    TRAILER_LF,
+    END_LF,
 } state_t;
 
 static int hex_value(char c)
@@ -38,6 +47,13 @@ static int hex_value(char c)
     return -1;
 }
 
+/* Go on to `next` if the byte is the one that has to come. */
+static int expect(weir_chunked_t *c, char byte, char expected, state_t next)
+{
+    c->state = (uint8_t)next;
+    return byte == expected ? WEIR_OK : WEIR_EFAIL;
+}
+
 static int size_digit(weir_chunked_t *c, char byte)
 {
     int value = hex_value(byte);
@@ -48,40 +64,21 @@ static int size_digit(weir_chunked_t *c, char byte)
     return WEIR_OK;
 }
 
-static int size_done(weir_chunked_t *c)
+/* The size line from its second byte to its CR. */
+static int in_size_line(weir_chunked_t *c, char byte)
 {
-    c->state = c->left == 0 ? TRAILER : DATA;
-    c->overhead = 0;
-    return WEIR_OK;
-}
-
-static int in_digits(weir_chunked_t *c, char byte)
-{
-    if (byte == '\n')
-        return size_done(c);
-    if (byte == '\r')
-        c->state = SIZE_LF;
-    else if (byte == ';' || byte == ' ' || byte == '\t')
-        c->state = EXTENSION;
-    else
-        return size_digit(c, byte);
-    return WEIR_OK;
-}
-
-static int in_extension(weir_chunked_t *c, char byte)
-{
-    if (byte == '\n')
-        return size_done(c);
-    if (byte == '\r')
-        c->state = SIZE_LF;
-    else if (++c->overhead > EXTENSION_MAX || ((unsigned char)byte < ' ' && byte != '\t'))
+    if (++c->overhead > SIZE_LINE_MAX)
         return WEIR_EFAIL;
-    return WEIR_OK;
-}
-
-static int body_done(weir_chunked_t *c)
-{
-    c->is_done = 1;
+    if (byte == '\r')
+        c->state = SIZE_LF;
+    else if (c->state == EXTENSION)
+        return (unsigned char)byte < ' ' && byte != '\t' ? WEIR_EFAIL : WEIR_OK;
+    else if (byte == ';')
+        c->state = EXTENSION;
+    else if (byte == ' ' || byte == '\t')
+        c->state = SIZE_SPACE;
+    else
+        return c->state == DIGITS ? size_digit(c, byte) : WEIR_EFAIL;
     return WEIR_OK;
 }
 
@@ -89,15 +86,25 @@ static int in_trailer(weir_chunked_t *c, char byte)
 {
     if (++c->overhead > TRAILER_MAX)
         return WEIR_EFAIL;
-    if (byte == '\n')
-        return c->state == TRAILER_LINE ? (c->state = TRAILER, WEIR_OK) : body_done(c);
-    if (c->state == TRAILER_LF)
-        return WEIR_EFAIL;
     if (byte == '\r')
-        c->state = c->state == TRAILER ? TRAILER_LF : TRAILER_LINE;
+        c->state = c->state == TRAILER ? END_LF : TRAILER_LF;
+    else if ((unsigned char)byte < ' ' && byte != '\t')
+        return WEIR_EFAIL;
     else
         c->state = TRAILER_LINE;
     return WEIR_OK;
+}
+
+static int size_done(weir_chunked_t *c, char byte)
+{
+    c->overhead = 0;
+    return expect(c, byte, '\n', c->left == 0 ? TRAILER : DATA);
+}
+
+static int body_done(weir_chunked_t *c, char byte)
+{
+    c->is_done = byte == '\n';
+    return c->is_done ? WEIR_OK : WEIR_EFAIL;
 }
 
 static int one_byte(weir_chunked_t *c, char byte)
@@ -106,21 +113,22 @@ static int one_byte(weir_chunked_t *c, char byte)
     case SIZE:
         return size_digit(c, byte);
     case DIGITS:
-        return in_digits(c, byte);
+    case SIZE_SPACE:
     case EXTENSION:
-        return in_extension(c, byte);
+        return in_size_line(c, byte);
     case SIZE_LF:
-        return byte == '\n' ? size_done(c) : WEIR_EFAIL;
+        return size_done(c, byte);
     case DATA_CR:
-        c->state = byte == '\r' ? DATA_LF : SIZE;
-        return byte == '\r' || byte == '\n' ? WEIR_OK : WEIR_EFAIL;
+        return expect(c, byte, '\r', DATA_LF);
     case DATA_LF:
-        c->state = SIZE;
-        return byte == '\n' ? WEIR_OK : WEIR_EFAIL;
+        return expect(c, byte, '\n', SIZE);
     case TRAILER:
-    case TRAILER_LF:
     case TRAILER_LINE:
         return in_trailer(c, byte);
+    case TRAILER_LF:
+        return expect(c, byte, '\n', TRAILER);
+    case END_LF:
+        return body_done(c, byte);
     case DATA:
         break;
     }

@@ -81,7 +81,7 @@ static bool length_read(weir_slice_t text, int64_t *length)
 static weir_parse_t length_means(weir_head_t *head, weir_slice_t list)
 {
     weir_slice_t element;
-    if (list.n == 0)
+    if (list.n == 0 || list.p[list.n - 1] == ',')
         return WEIR_PARSE_BAD;
     while (list_next(&list, &element)) {
         int64_t length;
