@@ -136,7 +136,7 @@ int call_request(exchange_t *ex)
     }
     call->ex = ex;
     ex->call = call;
-    call->is_discover = weir_slice_eq(env->method, WEIR_LIT("server/discover"));
+    call->is_discover = ex->session == NULL && weir_slice_eq(env->method, WEIR_LIT("server/discover"));
     call->is_initialize = ex->is_own_link;
     if (ex->session != NULL)
         session_call_begun(ex->session, call);
@@ -293,7 +293,8 @@ static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool
         call_bury(call);
 }
 
-static void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits, bool is_final)
+static void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits,
+                                bool is_final)
 {
     weir_slice_t parts[2 * WEIR_EDITS_MAX + 1];
     size_t n = message_edit(message, edits, nedits, parts, sizeof(parts) / sizeof(parts[0]));
@@ -305,9 +306,9 @@ static uint16_t status_of_answer(const exchange_t *ex, const weir_envelope_t *en
 {
     if (ex->pub.era != WEIR_ERA_MODERN || env->kind != WEIR_KIND_ERROR)
         return 200;
-    if (env->error_code == -32601)
+    if (env->error_code == WEIR_CODE_METHOD_NOT_FOUND)
         return 404;
-    return env->error_code <= -32020 && env->error_code >= -32022 ? 400 : 200;
+    return message_is_modern_error(env) ? 400 : 200;
 }
 
 static call_t *calls_by_number(const link_t *link, weir_slice_t raw)
@@ -334,7 +335,7 @@ static void call_answered(link_t *link, const weir_message_t *message)
     }
     upstream_t *up = link_upstream(link);
     session_t *session = call->session;
-    bool is_discover = call->is_discover, is_initialize = call->is_initialize;
+    bool is_discover = call->is_discover && (call->is_probe || era_is_told(env)), is_initialize = call->is_initialize;
     if (is_initialize && env->kind == WEIR_KIND_RESULT)
         session_opened(session);
     if (call->ex != NULL) {
@@ -367,8 +368,7 @@ static call_t *call_of_notification(link_t *link, const weir_envelope_t *env, we
 /* The one call in flight on a shared link, to which a notification that names none can only belong. */
 static call_t *calls_only_one(const link_t *link)
 {
-    if (link->calls == NULL || weir_list_empty(&link->calls->list) ||
-        link->calls->list.next != link->calls->list.prev)
+    if (link->calls == NULL || weir_list_empty(&link->calls->list) || link->calls->list.next != link->calls->list.prev)
         return NULL;
     return WEIR_CONTAINER(link->calls->list.next, call_t, node);
 }
@@ -401,7 +401,7 @@ static void call_asked(link_t *link, const weir_message_t *message)
         return;
     }
     char text[512];
-    size_t n = message_error(text, sizeof(text), message->envelope.id, -32601,
+    size_t n = message_error(text, sizeof(text), message->envelope.id, WEIR_CODE_METHOD_NOT_FOUND,
                              WEIR_LIT("requests to the client need a session (initialize) or an input_required result"),
                              WEIR_LIT(""));
     weir_slice_t part = weir_slice(text, n);

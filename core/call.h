@@ -26,11 +26,12 @@ typedef struct call {
     uint32_t id;     /* on the link */
     uint32_t stream; /* of the session */
     weir_slice_t raw_id, raw_token;
-    char *text; /* where these two live: `room`, or memory of its own */
+    char *text;          /* where these two live: `room`, or memory of its own */
     uint64_t held_bytes; /* delivered while the client was full */
     weir_timer_t linger;
-    bool has_events;    /* something of its stream has an event id */
-    bool is_discover;   /* its answer tells the server's era */
+    bool has_events;  /* something of its stream has an event id */
+    bool is_discover; /* its answer may tell the server's era */
+    bool is_probe;    /* it is weir's own question, known to be right: any answer tells */
     bool is_initialize;
     char room[CALL_TEXT_INLINE];
 } call_t;

@@ -181,7 +181,8 @@ static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payloa
         break;
     case FRAME_FAIL:
         channel_detach(ex);
-        exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s", WEIR_FMT(payload));
+        exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
+                      WEIR_FMT(payload));
         break;
     default:
         log_write(WEIR_LOG_ERROR, "keeper/%u: skipped a frame of an unknown kind (%u)", channel->keeper, frame->word);

@@ -31,15 +31,15 @@ typedef enum frame_word {
     FRAME_FAIL,
 } frame_word_t;
 
-#define FRAME_FINAL 0x1u      /* MESSAGE: the last one */
+#define FRAME_FINAL 0x1u       /* MESSAGE: the last one */
 #define FRAME_HAS_SESSION 0x2u /* CALL: of a session */
 
 typedef struct frame {
     uint32_t n; /* bytes of payload */
     uint8_t word;
     uint8_t flags;
-    uint16_t arg; /* see the table; MESSAGE: HTTP status; CALL: verb | era << 8 */
-    uint32_t id;  /* exchange */
+    uint16_t arg;   /* see the table; MESSAGE: HTTP status; CALL: verb | era << 8 */
+    uint32_t id;    /* exchange */
     uint32_t extra; /* CALL: bytes of last event id; MESSAGE: bytes of event id; SESSION: bytes of revision */
 } frame_t;
 

@@ -32,7 +32,10 @@ char *config_read(const char *file, weir_error_t *err)
     bool is_bad = ferror(f) != 0, is_cut = n > 0 && !feof(f) && fgetc(f) != EOF;
     fclose(f);
     if (is_bad || is_cut || n > (ssize_t)FILE_MAX_BYTES) {
-        weir_error(err, "cannot read %s: %s", file, is_bad ? strerror(errno) : is_cut ? "it contains NUL" : "it is too large");
+        weir_error(err, "cannot read %s: %s", file,
+                   is_bad   ? strerror(errno)
+                   : is_cut ? "it contains NUL"
+                            : "it is too large");
         free(text);
         return NULL;
     }
@@ -60,8 +63,9 @@ static int name_check(const parser_t *p, const node_t *item, const char *what)
 {
     for (size_t i = 0; i < item->key.n; i++)
         if (!isalnum((unsigned char)item->key.p[i]) && strchr("_-.", item->key.p[i]) == NULL)
-            return config_error(p->source, item, p->err, "%s \"%.*s\": a name has letters, digits, `_`, `-` and `.` only",
-                                what, WEIR_FMT(item->key));
+            return config_error(p->source, item, p->err,
+                                "%s \"%.*s\": a name has letters, digits, `_`, `-` and `.` only", what,
+                                WEIR_FMT(item->key));
     return item->key.n > 0 ? WEIR_OK : config_error(p->source, item, p->err, "%s: the name is empty", what);
 }
 
@@ -79,7 +83,8 @@ static int parse_tls(const parser_t *p, const node_t *node, conf_listener_t *l)
     const node_t *items = node->kind == NODE_LIST ? node->items : node;
     l->ntls = node->kind == NODE_LIST ? node->count : 1;
     if (l->ntls == 0) /* it must not quietly mean: no TLS */
-        return config_error(p->source, node, p->err, "tls: an empty list of certificates; leave tls away to serve without it");
+        return config_error(p->source, node, p->err,
+                            "tls: an empty list of certificates; leave tls away to serve without it");
     l->tls = arena_alloc(p->arena, l->ntls * sizeof(*l->tls) + 1);
     if (l->tls == NULL)
         return config_error(p->source, node, p->err, "no memory");
@@ -124,7 +129,8 @@ static int check_route_is_new(const parser_t *p, const node_t *list, const conf_
     const conf_route_t *route = &l->routes[i];
     for (size_t j = 0; j < i; j++)
         if (strcmp(l->routes[j].path, route->path) == 0 && hosts_equal(l->routes[j].host, route->host))
-            return config_error(p->source, &list->items[i], p->err, "route %s%s stands here a second time; the first is in line %d",
+            return config_error(p->source, &list->items[i], p->err,
+                                "route %s%s stands here a second time; the first is in line %d",
                                 route->host == NULL ? "" : route->host, route->path, list->items[j].line);
     return WEIR_OK;
 }
@@ -132,8 +138,8 @@ static int check_route_is_new(const parser_t *p, const node_t *list, const conf_
 static int parse_routes(const parser_t *p, const node_t *node, conf_listener_t *l)
 {
     if (node == NULL || node_is_null(node) || (node->kind == NODE_LIST && node->count == 0))
-        return config_error(p->source, node == NULL ? l->node : node, p->err, "listener %s has no routes; add routes: [ { path: /mcp, upstream: … } ]",
-                            l->name);
+        return config_error(p->source, node == NULL ? l->node : node, p->err,
+                            "listener %s has no routes; add routes: [ { path: /mcp, upstream: … } ]", l->name);
     if (expect(p, node, NODE_LIST, "routes") != WEIR_OK)
         return WEIR_EFAIL;
     l->nroutes = node->count;
@@ -182,7 +188,8 @@ static int parse_chain_item(const parser_t *p, const node_t *node, conf_chain_it
 static int parse_chain(const parser_t *p, const node_t *node, conf_upstream_t *up)
 {
     if (node == NULL)
-        return config_error(p->source, up->node, p->err, "upstream %s has no chain; the shortest is chain: [ pool ]", up->name);
+        return config_error(p->source, up->node, p->err, "upstream %s has no chain; the shortest is chain: [ pool ]",
+                            up->name);
     if (expect(p, node, NODE_LIST, "chain") != WEIR_OK)
         return WEIR_EFAIL;
     up->nchain = node->count;
@@ -290,7 +297,8 @@ static int parse_workers(const parser_t *p, const node_t *node)
     char *end = NULL;
     long n = node->kind == NODE_SCALAR && node->text.n > 0 ? strtol(node->text.p, &end, 10) : 0;
     if (end == NULL || *end != '\0' || n < 1 || n > CONF_WORKERS_MAX)
-        return config_error(p->source, node, p->err, "workers: expected auto, or a number from 1 to %d", CONF_WORKERS_MAX);
+        return config_error(p->source, node, p->err, "workers: expected auto, or a number from 1 to %d",
+                            CONF_WORKERS_MAX);
     p->config->workers = n;
     return WEIR_OK;
 }

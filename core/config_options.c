@@ -5,7 +5,10 @@
 
 #define TOP(member) offsetof(config_t, member)
 #define DAY_MS 86400000.0
-#define END {.name = NULL}
+#define END                                                                                                            \
+    {                                                                                                                  \
+        .name = NULL                                                                                                   \
+    }
 
 static const char *const level_names[] = {"error", "warn", "notice", "info", "debug", NULL};
 static const char *const version_names[] = {"1.2", "1.3", NULL};
@@ -20,7 +23,8 @@ const weir_option_t conf_top_options[] = {
      "clients that one worker serves at once"},
     {"user", WEIR_TYPE_STRING, TOP(user), NULL, 0, 0, NULL, false,
      "the user that workers and keepers run as when weir is started by root"},
-    {"pid_file", WEIR_TYPE_PATH, TOP(pid_file), NULL, 0, 0, NULL, false, "where the master's pid is written, for `weir -s`"},
+    {"pid_file", WEIR_TYPE_PATH, TOP(pid_file), NULL, 0, 0, NULL, false,
+     "where the master's pid is written, for `weir -s`"},
     {"session_keys", WEIR_TYPE_PATH, TOP(session_keys), NULL, 0, 0, NULL, false,
      "secrets of session tokens, one a line; the first seals, all open. Absent: made at start"},
     {"module_path", WEIR_TYPE_STRINGS, TOP(module_path), NULL, 0, 0, NULL, false, "folders to look for modules in"},
@@ -29,7 +33,9 @@ const weir_option_t conf_top_options[] = {
 };
 
 const weir_option_t conf_top_sections[] = {
-    {.name = "workers", .type = WEIR_TYPE_STRING, .fallback = "auto",
+    {.name = "workers",
+     .type = WEIR_TYPE_STRING,
+     .fallback = "auto",
      .doc = "processes that serve clients: a number from 1 to 256, or auto: one per core"},
     {.name = "log", .doc = "the error log"},
     {.name = "access_log", .doc = "one line per exchange"},
@@ -61,7 +67,8 @@ const weir_option_t conf_admin_options[] = {
 
 #define LISTENER(member) offsetof(conf_listener_t, member)
 const weir_option_t conf_listener_options[] = {
-    {"transport", WEIR_TYPE_STRINGS, LISTENER(transports), NULL, 0, 0, NULL, true, "the transport, or several that share the port"},
+    {"transport", WEIR_TYPE_STRINGS, LISTENER(transports), NULL, 0, 0, NULL, true,
+     "the transport, or several that share the port"},
     {"listen", WEIR_TYPE_STRINGS, LISTENER(listen), NULL, 0, 0, NULL, true,
      "addresses: 127.0.0.1:8080, [::1]:8080, :8080 (all), unix:/run/weir.sock"},
     END,
@@ -75,7 +82,8 @@ const weir_option_t conf_listener_sections[] = {
 
 #define TLS(member) offsetof(conf_tls_t, member)
 const weir_option_t conf_tls_options[] = {
-    {"certificate", WEIR_TYPE_PATH, TLS(certificate), NULL, 0, 0, NULL, true, "PEM file: the certificate, then its chain"},
+    {"certificate", WEIR_TYPE_PATH, TLS(certificate), NULL, 0, 0, NULL, true,
+     "PEM file: the certificate, then its chain"},
     {"key", WEIR_TYPE_PATH, TLS(key), NULL, 0, 0, NULL, false, "PEM file; absent: in the certificate's file"},
     {"min_version", WEIR_TYPE_ENUM, TLS(min_version), "1.2", 0, 0, version_names, false, "the oldest TLS to accept"},
     END,

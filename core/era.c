@@ -3,9 +3,10 @@
 
 #include <stdio.h>
 
-#include <build_config.h>
 #include "calls.h"
 #include "log.h"
+#include "message.h"
+#include <build_config.h>
 
 static const char probe_format[] =
     "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"server/discover\",\"params\":{\"_meta\":{"
@@ -20,7 +21,7 @@ static bool era_probe(link_t *link)
         return false;
     char text[sizeof(probe_format) + 16];
     int n = snprintf(text, sizeof(text), probe_format, call->id);
-    call->is_discover = true;
+    call->is_discover = call->is_probe = true;
     weir_slice_t part = weir_slice(text, n < 0 ? 0 : (size_t)n);
     return call_write(link, &part, 1) != WEIR_ECLOSED;
 }
@@ -69,9 +70,14 @@ static void era_release(upstream_t *up)
     }
 }
 
+bool era_is_told(const weir_envelope_t *answer)
+{
+    return answer->kind == WEIR_KIND_RESULT || answer->error_code == WEIR_CODE_METHOD_NOT_FOUND;
+}
+
 void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer)
 {
-    bool is_modern = answer->kind == WEIR_KIND_RESULT || (answer->error_code <= -32020 && answer->error_code >= -32022);
+    bool is_modern = answer->kind == WEIR_KIND_RESULT || message_is_modern_error(answer);
     upstream_era_t era = is_modern ? UPSTREAM_ERA_MODERN : UPSTREAM_ERA_LEGACY;
     if (up->era != era)
         log_write(WEIR_LOG_INFO, "%s: %s speaks the %s era", up->pub.name, link->pub.server->name,

@@ -4,7 +4,7 @@
  *   UNKNOWN  a modern request                      ASKED    server/discover is sent; the request waits
  *   ASKED    another modern request                ASKED    it waits as well
  *   ASKED    result, or a modern error             MODERN   those that wait are sent
- *   ASKED    any other error                       LEGACY   those that wait fail: the client has to initialize
+ *   ASKED    any other error to our own question   LEGACY   those that wait fail: the client has to initialize
  *   ASKED    link down                             UNKNOWN  those that wait fail with it, or ask anew
  *   MODERN   "method not found" to server/discover LEGACY   the server was replaced by an older one
  *
@@ -17,6 +17,9 @@
 
 /* Whether a modern request may be sent now. If not it waits or has failed. */
 bool era_allows(exchange_t *ex);
+
+/* Whether an answer to a client's own server/discover, which may be wrong in itself, tells the era. */
+bool era_is_told(const weir_envelope_t *answer);
 
 /* server/discover was answered. */
 void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer);

@@ -49,29 +49,29 @@ typedef struct exchange {
     const weir_accept_t *accept;
     upstream_t *upstream;
     link_t *link;
-    server_t *server;       /* its session is bound to, or NULL */
-    weir_list_t node;       /* in the process's list of exchanges */
-    weir_list_t on_link;    /* link.exchanges, or the channel's list */
-    arena_t *arena;         /* made when first asked for, kept for the next exchange */
-    uint32_t chain_at;      /* the module that is asked, or held */
-    uint32_t entered;       /* how many modules have seen the request, and will see the end */
+    server_t *server;    /* its session is bound to, or NULL */
+    weir_list_t node;    /* in the process's list of exchanges */
+    weir_list_t on_link; /* link.exchanges, or the channel's list */
+    arena_t *arena;      /* made when first asked for, kept for the next exchange */
+    uint32_t chain_at;   /* the module that is asked, or held */
+    uint32_t entered;    /* how many modules have seen the request, and will see the end */
     weir_timer_t timer;
     uint64_t start_us;
     uint64_t bytes_in, bytes_out;
-    uint16_t status;        /* that the client got */
-    bool is_own_link;       /* begins a legacy session on a stream transport */
-    bool is_paused;         /* the client is full */
-    bool is_stream;         /* the reply is an event stream */
-    bool is_counted;        /* stats_begin() was called for it */
+    uint16_t status;         /* that the client got */
+    bool is_own_link;        /* begins a legacy session on a stream transport */
+    bool is_paused;          /* the client is full */
+    bool is_stream;          /* the reply is an event stream */
+    bool is_counted;         /* stats_begin() was called for it */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;
     struct call *call;       /* keeper: its request on a stream link */
     struct session *session; /* keeper: the legacy session it belongs to */
     uint8_t session_id[16];  /* kept session, from the token or of a new one */
     bool has_session;
-    uint8_t keeper;          /* that holds the session */
-    char *id;                /* the raw id, once the request's buffers have gone */
-    weir_slice_t version;    /* negotiated in the session */
+    uint8_t keeper;       /* that holds the session */
+    char *id;             /* the raw id, once the request's buffers have gone */
+    weir_slice_t version; /* negotiated in the session */
     exchange_note_t note;
     char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
     void *state_base;

@@ -3,35 +3,35 @@
 
 typedef struct row {
     uint16_t status;
-    int32_t code;     /* JSON-RPC code; 0: the client gets no JSON-RPC error */
-    bool is_told;     /* data.reason carries the word */
+    int32_t code; /* JSON-RPC code; 0: the client gets no JSON-RPC error */
+    bool is_told; /* data.reason carries the word */
     const char *word;
 } row_t;
 
 static const row_t rows[WEIR_REASONS] = {
     [WEIR_REASON_NONE] = {0, 0, false, ""},
     [WEIR_REASON_BAD_REQUEST] = {400, 0, false, "bad_request"},
-    [WEIR_REASON_NOT_JSON] = {400, -32700, false, "not_json"},
-    [WEIR_REASON_NOT_JSONRPC] = {400, -32600, false, "not_jsonrpc"},
-    [WEIR_REASON_HEADER_MISMATCH] = {400, -32020, false, "header_mismatch"},
-    [WEIR_REASON_BAD_VERSION] = {400, -32022, false, "bad_version"},
-    [WEIR_REASON_SESSION_REQUIRED] = {400, -32600, true, "session_required"},
-    [WEIR_REASON_NOT_MODERN] = {400, -32600, true, "not_modern"},
+    [WEIR_REASON_NOT_JSON] = {400, WEIR_CODE_PARSE_ERROR, false, "not_json"},
+    [WEIR_REASON_NOT_JSONRPC] = {400, WEIR_CODE_INVALID_REQUEST, false, "not_jsonrpc"},
+    [WEIR_REASON_HEADER_MISMATCH] = {400, WEIR_CODE_HEADER_MISMATCH, false, "header_mismatch"},
+    [WEIR_REASON_BAD_VERSION] = {400, WEIR_CODE_BAD_VERSION, false, "bad_version"},
+    [WEIR_REASON_SESSION_REQUIRED] = {400, WEIR_CODE_INVALID_REQUEST, true, "session_required"},
+    [WEIR_REASON_NOT_MODERN] = {400, WEIR_CODE_INVALID_REQUEST, true, "not_modern"},
     [WEIR_REASON_BAD_ORIGIN] = {403, 0, false, "bad_origin"},
     [WEIR_REASON_NOT_FOUND] = {404, 0, false, "not_found"},
-    [WEIR_REASON_SESSION_NOT_FOUND] = {404, -32600, true, "session_not_found"},
+    [WEIR_REASON_SESSION_NOT_FOUND] = {404, WEIR_CODE_INVALID_REQUEST, true, "session_not_found"},
     [WEIR_REASON_BAD_METHOD] = {405, 0, false, "bad_method"},
     [WEIR_REASON_REQUEST_TIMEOUT] = {408, 0, false, "request_timeout"},
     [WEIR_REASON_TOO_LARGE] = {413, 0, false, "too_large"},
     [WEIR_REASON_BAD_TYPE] = {415, 0, false, "bad_type"},
     [WEIR_REASON_HEAD_TOO_LARGE] = {431, 0, false, "head_too_large"},
-    [WEIR_REASON_INTERNAL] = {500, -32603, true, "internal"},
-    [WEIR_REASON_CONNECT_FAILED] = {502, -32000, true, "connect_failed"},
-    [WEIR_REASON_BAD_REPLY] = {502, -32000, true, "bad_reply"},
-    [WEIR_REASON_SERVER_DIED] = {502, -32000, true, "server_died"},
-    [WEIR_REASON_BREAKER_OPEN] = {503, -32000, true, "breaker_open"},
-    [WEIR_REASON_POOL_FULL] = {503, -32000, true, "pool_full"},
-    [WEIR_REASON_TIMEOUT] = {504, -32000, true, "timeout"},
+    [WEIR_REASON_INTERNAL] = {500, WEIR_CODE_INTERNAL, true, "internal"},
+    [WEIR_REASON_CONNECT_FAILED] = {502, WEIR_CODE_PROXY, true, "connect_failed"},
+    [WEIR_REASON_BAD_REPLY] = {502, WEIR_CODE_PROXY, true, "bad_reply"},
+    [WEIR_REASON_SERVER_DIED] = {502, WEIR_CODE_PROXY, true, "server_died"},
+    [WEIR_REASON_BREAKER_OPEN] = {503, WEIR_CODE_PROXY, true, "breaker_open"},
+    [WEIR_REASON_POOL_FULL] = {503, WEIR_CODE_PROXY, true, "pool_full"},
+    [WEIR_REASON_TIMEOUT] = {504, WEIR_CODE_PROXY, true, "timeout"},
     [WEIR_REASON_BAD_HTTP_VERSION] = {505, 0, false, "bad_http_version"},
     [WEIR_REASON_CLIENT_GONE] = {499, 0, false, "client_gone"},
 };

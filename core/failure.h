@@ -3,6 +3,7 @@
 #define FAILURE_H
 
 #include <weir/exchange.h>
+#include <weir/message.h>
 
 /* The failure of a reason with a text for people; the text is borrowed. */
 weir_failure_t failure_of(weir_reason_t reason, weir_slice_t text);

@@ -49,12 +49,11 @@ static int grant_check_kept(exchange_t *ex)
     const weir_exchange_t *pub = &ex->pub;
     if (pub->era == WEIR_ERA_MODERN && pub->verb == WEIR_VERB_MESSAGE)
         return WEIR_OK;
-    weir_slice_t revision = pub->head == NULL ? (weir_slice_t){NULL, 0}
-                                              : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
+    weir_slice_t revision =
+        pub->head == NULL ? (weir_slice_t){NULL, 0} : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
     bool is_initialize = weir_slice_eq(pub->message.envelope.method, WEIR_LIT("initialize"));
     if (revision.n > 0 && !is_initialize && token_version(revision) == 0) {
-        exchange_fail(&ex->pub, WEIR_REASON_BAD_REQUEST, "MCP-Protocol-Version %.*s is not known",
-                      WEIR_FMT(revision));
+        exchange_fail(&ex->pub, WEIR_REASON_BAD_REQUEST, "MCP-Protocol-Version %.*s is not known", WEIR_FMT(revision));
         return WEIR_EFAIL;
     }
     if (ex->has_session || is_initialize)
@@ -109,7 +108,8 @@ void grant_from_reply(exchange_t *ex, const weir_head_t *head)
         return;
     }
     if (session.n > TOKEN_SESSION_MAX) {
-        log_write(WEIR_LOG_ERROR, "%s: the server's Mcp-Session-Id has %zu bytes, more than %d; the session is not granted",
+        log_write(WEIR_LOG_ERROR,
+                  "%s: the server's Mcp-Session-Id has %zu bytes, more than %d; the session is not granted",
                   ex->upstream->pub.name, session.n, TOKEN_SESSION_MAX);
         return;
     }
@@ -120,8 +120,7 @@ void grant_from_reply(exchange_t *ex, const weir_head_t *head)
 
 void grant_kept(exchange_t *ex, uint8_t keeper, const uint8_t *id, size_t n, weir_slice_t revision)
 {
-    token_t token = {
-        .is_kept = true, .keeper = keeper, .version = token_version(revision), .session_n = (uint16_t)n};
+    token_t token = {.is_kept = true, .keeper = keeper, .version = token_version(revision), .session_n = (uint16_t)n};
     memcpy(token.session, id, n);
     ex->pub.session_grant = grant_seal(ex, &token);
 }

@@ -16,8 +16,8 @@
 #include "target.h"
 #include "timer.h"
 
-static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin,
-                          bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
+static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const char *ca,
+                          const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
 {
     server_t *server = WEIR_CONTAINER(pub, server_t, pub);
     target_free(server->target);
@@ -25,7 +25,8 @@ static int server_address(weir_server_t *pub, const char *host, uint16_t port, b
     return server->target == NULL ? WEIR_EFAIL : WEIR_OK;
 }
 
-static weir_stream_t *link_connect(weir_link_t *link, const weir_stream_events_t *events, void *owner, weir_error_t *err)
+static weir_stream_t *link_connect(weir_link_t *link, const weir_stream_events_t *events, void *owner,
+                                   weir_error_t *err)
 {
     return stream_connect_target(WEIR_CONTAINER(link->server, server_t, pub)->target, events, owner, err);
 }

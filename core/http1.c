@@ -13,8 +13,9 @@
 
 /* tchar of RFC 9110 5.6.2. */
 static const bool is_token[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-    ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+    ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+    ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 static bool token_char(char c)
@@ -99,7 +100,7 @@ static weir_parse_t request_line(weir_slice_t line, weir_head_t *head)
     if (head->method.n == 0 || p == end || *p != ' ')
         return WEIR_PARSE_BAD;
     const char *target = ++p;
-    while (p < end && *p > ' ' && *p < 0x7f)
+    while (p<end && * p> ' ' && *p < 0x7f)
         p++;
     head->target = weir_slice(target, (size_t)(p - target));
     if (head->target.n == 0 || p == end || *p != ' ')

@@ -11,26 +11,33 @@ typedef struct known {
 static const known_t names_2[] = {{"te", WEIR_FIELD_TE}, {NULL, 0}};
 static const known_t names_3[] = {{"via", WEIR_FIELD_VIA}, {NULL, 0}};
 static const known_t names_4[] = {{"host", WEIR_FIELD_HOST}, {"date", WEIR_FIELD_DATE}, {NULL, 0}};
-static const known_t names_6[] = {
-    {"accept", WEIR_FIELD_ACCEPT}, {"expect", WEIR_FIELD_EXPECT}, {"origin", WEIR_FIELD_ORIGIN}, {"server", WEIR_FIELD_SERVER},
-    {NULL, 0}};
+static const known_t names_6[] = {{"accept", WEIR_FIELD_ACCEPT},
+                                  {"expect", WEIR_FIELD_EXPECT},
+                                  {"origin", WEIR_FIELD_ORIGIN},
+                                  {"server", WEIR_FIELD_SERVER},
+                                  {NULL, 0}};
 static const known_t names_7[] = {{"upgrade", WEIR_FIELD_UPGRADE}, {"trailer", WEIR_FIELD_TRAILER}, {NULL, 0}};
 static const known_t names_8[] = {{"mcp-name", WEIR_FIELD_MCP_NAME}, {NULL, 0}};
 static const known_t names_9[] = {{"forwarded", WEIR_FIELD_FORWARDED}, {NULL, 0}};
-static const known_t names_10[] = {
-    {"connection", WEIR_FIELD_CONNECTION}, {"keep-alive", WEIR_FIELD_KEEP_ALIVE}, {"mcp-method", WEIR_FIELD_MCP_METHOD}, {NULL, 0}};
-static const known_t names_11[] = {{"traceparent", WEIR_FIELD_TRACEPARENT}, {"retry-after", WEIR_FIELD_RETRY_AFTER}, {NULL, 0}};
+static const known_t names_10[] = {{"connection", WEIR_FIELD_CONNECTION},
+                                   {"keep-alive", WEIR_FIELD_KEEP_ALIVE},
+                                   {"mcp-method", WEIR_FIELD_MCP_METHOD},
+                                   {NULL, 0}};
+static const known_t names_11[] = {
+    {"traceparent", WEIR_FIELD_TRACEPARENT}, {"retry-after", WEIR_FIELD_RETRY_AFTER}, {NULL, 0}};
 static const known_t names_12[] = {{"content-type", WEIR_FIELD_CONTENT_TYPE}, {NULL, 0}};
 static const known_t names_13[] = {
     {"authorization", WEIR_FIELD_AUTHORIZATION}, {"last-event-id", WEIR_FIELD_LAST_EVENT_ID}, {NULL, 0}};
 static const known_t names_14[] = {
     {"content-length", WEIR_FIELD_CONTENT_LENGTH}, {"mcp-session-id", WEIR_FIELD_MCP_SESSION_ID}, {NULL, 0}};
 static const known_t names_15[] = {{"x-forwarded-for", WEIR_FIELD_X_FORWARDED_FOR}, {NULL, 0}};
-static const known_t names_16[] = {
-    {"content-encoding", WEIR_FIELD_CONTENT_ENCODING}, {"proxy-connection", WEIR_FIELD_PROXY_CONNECTION},
-    {"x-forwarded-host", WEIR_FIELD_X_FORWARDED_HOST}, {NULL, 0}};
-static const known_t names_17[] = {
-    {"transfer-encoding", WEIR_FIELD_TRANSFER_ENCODING}, {"x-forwarded-proto", WEIR_FIELD_X_FORWARDED_PROTO}, {NULL, 0}};
+static const known_t names_16[] = {{"content-encoding", WEIR_FIELD_CONTENT_ENCODING},
+                                   {"proxy-connection", WEIR_FIELD_PROXY_CONNECTION},
+                                   {"x-forwarded-host", WEIR_FIELD_X_FORWARDED_HOST},
+                                   {NULL, 0}};
+static const known_t names_17[] = {{"transfer-encoding", WEIR_FIELD_TRANSFER_ENCODING},
+                                   {"x-forwarded-proto", WEIR_FIELD_X_FORWARDED_PROTO},
+                                   {NULL, 0}};
 static const known_t names_18[] = {{"proxy-authenticate", WEIR_FIELD_PROXY_AUTHENTICATE}, {NULL, 0}};
 static const known_t names_19[] = {{"proxy-authorization", WEIR_FIELD_PROXY_AUTHORIZATION}, {NULL, 0}};
 static const known_t names_20[] = {{"mcp-protocol-version", WEIR_FIELD_MCP_PROTOCOL_VERSION}, {NULL, 0}};

@@ -29,7 +29,8 @@ typedef struct inlet {
 
 static int inlet_head(weir_exchange_t *pub, const weir_reply_t *reply);
 static int inlet_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n);
-static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
+static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id,
+                         bool is_final);
 static void inlet_end(weir_exchange_t *pub);
 static void inlet_fail(weir_exchange_t *pub, const weir_failure_t *failure);
 
@@ -73,11 +74,13 @@ static void inlet_grant(exchange_t *ex)
     session_t *session = ex->session;
     if (!ex->is_own_link || session == NULL || session->state != SESSION_OPEN)
         return;
-    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)session->id, sizeof(session->id))}, {.bytes = ex->version}};
+    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)session->id, sizeof(session->id))},
+                            {.bytes = ex->version}};
     inlet_say(ex, (frame_t){.word = FRAME_SESSION, .extra = (uint32_t)ex->version.n}, parts, 2);
 }
 
-static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
+static int inlet_message(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id,
+                         bool is_final)
 {
     exchange_t *ex = exchange_of(pub);
     weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 2];
@@ -158,7 +161,8 @@ static void inlet_serve_message(exchange_t *ex, session_t *session)
     if (session != NULL) {
         ex->session = session;
         if (link_lease(&session->link->pub, ex) != WEIR_OK) {
-            exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: the session's server is gone", ex->upstream->pub.name);
+            exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: the session's server is gone",
+                          ex->upstream->pub.name);
             return;
         }
     }

@@ -30,7 +30,8 @@ static void link_move(link_t *link, weir_link_state_t state, const char *why)
     link->pub.state = state;
     if (state == WEIR_LINK_BUSY)
         return;
-    weir_link_event_t event = old == WEIR_LINK_CONNECTING && state == WEIR_LINK_IDLE ? WEIR_LINK_EVENT_UP : events[state];
+    weir_link_event_t event =
+        old == WEIR_LINK_CONNECTING && state == WEIR_LINK_IDLE ? WEIR_LINK_EVENT_UP : events[state];
     chain_item_t *owner = link_upstream(link)->link_owner;
     owner->ops->link(owner->self, &link->pub, event, why);
 }

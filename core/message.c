@@ -312,3 +312,8 @@ size_t message_error(char *p, size_t n, weir_slice_t raw_id, int code, weir_slic
     used = put(p, used, n, WEIR_LIT("}}"));
     return used > n ? 0 : used;
 }
+
+bool message_is_modern_error(const weir_envelope_t *envelope)
+{
+    return envelope->error_code <= WEIR_CODE_HEADER_MISMATCH && envelope->error_code >= WEIR_CODE_BAD_VERSION;
+}

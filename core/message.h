@@ -8,6 +8,9 @@
  * of a message that is JSON and has one. */
 weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope);
 
+/* An error that only servers of the modern era give. */
+bool message_is_modern_error(const weir_envelope_t *envelope);
+
 /* Cut a message around its edits, for writev: at most 2 × nedits + 1 slices, in order. Edits whose `at` is absent do nothing.
  * Returns how many; 0 when `max` is too small. */
 size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out,

@@ -41,11 +41,11 @@ static int module_check(const weir_module_t *desc, const char *file, weir_error_
     if (desc->magic != WEIR_MODULE_MAGIC)
         return weir_error(err, "%s: is no weir module (its weir_module begins with 0x%08x)", file, desc->magic);
     if (desc->abi_major != WEIR_ABI_MAJOR)
-        return weir_error(err, "%s: built for ABI %u.%u, this weir has %d.%d; build it again with this weir's headers", file,
-                          desc->abi_major, desc->abi_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
+        return weir_error(err, "%s: built for ABI %u.%u, this weir has %d.%d; build it again with this weir's headers",
+                          file, desc->abi_major, desc->abi_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
     if (desc->needs_minor > WEIR_ABI_MINOR)
-        return weir_error(err, "%s: needs ABI %u.%u or newer, this weir has %d.%d; use a newer weir", file, desc->abi_major,
-                          desc->needs_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
+        return weir_error(err, "%s: needs ABI %u.%u or newer, this weir has %d.%d; use a newer weir", file,
+                          desc->abi_major, desc->needs_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR);
     if (desc->name == NULL || desc->doc == NULL)
         return weir_error(err, "%s: the module has no name or no line of documentation", file);
     return WEIR_OK;

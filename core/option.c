@@ -45,7 +45,8 @@ static bool digits_read(weir_slice_t *text, uint64_t *value)
     size_t n = 0;
     *value = 0;
     while (n < text->n && text->p[n] >= '0' && text->p[n] <= '9') {
-        if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (uint64_t)(text->p[n] - '0'), value))
+        if (__builtin_mul_overflow(*value, 10u, value) ||
+            __builtin_add_overflow(*value, (uint64_t)(text->p[n] - '0'), value))
             return false;
         n++;
     }
@@ -82,8 +83,8 @@ bool duration_read(weir_slice_t text, uint64_t *ms)
 
 bool size_read(weir_slice_t text, uint64_t *bytes)
 {
-    static const unit_t units[] = {{"", 1},          {"B", 1},          {"KiB", 1u << 10}, {"MiB", 1u << 20},
-                                   {"GiB", 1u << 30}, {"k", 1u << 10},   {"m", 1u << 20},   {NULL, 0}};
+    static const unit_t units[] = {{"", 1},           {"B", 1},        {"KiB", 1u << 10}, {"MiB", 1u << 20},
+                                   {"GiB", 1u << 30}, {"k", 1u << 10}, {"m", 1u << 20},   {NULL, 0}};
     return unit_read(text, units, bytes);
 }
 
@@ -105,8 +106,8 @@ static int in_range(const reader_t *r, const weir_option_t *o, const node_t *nod
     char min[32], max[32];
     number_write(min, sizeof(min), o->type, o->min);
     number_write(max, sizeof(max), o->type, o->max);
-    return config_error(r->source, node, r->err, "%s of %s: %.*s is out of range; it must be from %s to %s", o->name, r->what,
-                        WEIR_FMT(node->text), min, max);
+    return config_error(r->source, node, r->err, "%s of %s: %.*s is out of range; it must be from %s to %s", o->name,
+                        r->what, WEIR_FMT(node->text), min, max);
 }
 
 static int read_bool(const reader_t *r, const weir_option_t *o, const node_t *node, bool *out)
@@ -134,8 +135,8 @@ static int read_duration(const reader_t *r, const weir_option_t *o, const node_t
     weir_slice_t rest = node->text;
     if (node->kind != NODE_SCALAR || !duration_read(node->text, out)) {
         if (digits_read(&rest, out) && rest.n == 0)
-            return config_error(r->source, node, r->err, "%s of %s: expected %s; did you mean %.*ss?", o->name, r->what, expected,
-                                WEIR_FMT(node->text));
+            return config_error(r->source, node, r->err, "%s of %s: expected %s; did you mean %.*ss?", o->name, r->what,
+                                expected, WEIR_FMT(node->text));
         return mistaken(r, o, node, expected);
     }
     return in_range(r, o, node, (double)*out);
@@ -215,8 +216,8 @@ static int read_enum(const reader_t *r, const weir_option_t *o, const node_t *no
     }
     if (nearest == NULL)
         return mistaken(r, o, node, known);
-    return config_error(r->source, node, r->err, "%s of %s: \"%.*s\" is none of %s; did you mean \"%s\"?", o->name, r->what,
-                        WEIR_FMT(node->text), known, nearest);
+    return config_error(r->source, node, r->err, "%s of %s: \"%.*s\" is none of %s; did you mean \"%s\"?", o->name,
+                        r->what, WEIR_FMT(node->text), known, nearest);
 }
 
 static int read_strings(const reader_t *r, const weir_option_t *o, const node_t *node, weir_strings_t *out)
@@ -282,11 +283,16 @@ static int read_value(const reader_t *r, const weir_option_t *o, const node_t *n
 static size_t size_of_type(weir_type_t type)
 {
     static const size_t sizes[] = {
-        [WEIR_TYPE_BOOL] = sizeof(bool),         [WEIR_TYPE_INT] = sizeof(int64_t),
-        [WEIR_TYPE_DURATION] = sizeof(uint64_t), [WEIR_TYPE_SIZE] = sizeof(uint64_t),
-        [WEIR_TYPE_RATIO] = sizeof(double),      [WEIR_TYPE_STRING] = sizeof(char *),
-        [WEIR_TYPE_PATH] = sizeof(char *),       [WEIR_TYPE_ENUM] = sizeof(int),
-        [WEIR_TYPE_STRINGS] = sizeof(weir_strings_t), [WEIR_TYPE_MAP] = sizeof(weir_map_t),
+        [WEIR_TYPE_BOOL] = sizeof(bool),
+        [WEIR_TYPE_INT] = sizeof(int64_t),
+        [WEIR_TYPE_DURATION] = sizeof(uint64_t),
+        [WEIR_TYPE_SIZE] = sizeof(uint64_t),
+        [WEIR_TYPE_RATIO] = sizeof(double),
+        [WEIR_TYPE_STRING] = sizeof(char *),
+        [WEIR_TYPE_PATH] = sizeof(char *),
+        [WEIR_TYPE_ENUM] = sizeof(int),
+        [WEIR_TYPE_STRINGS] = sizeof(weir_strings_t),
+        [WEIR_TYPE_MAP] = sizeof(weir_map_t),
     };
     return sizes[type];
 }
@@ -315,7 +321,8 @@ int options_read_some(const config_source_t *source, arena_t *arena, const weir_
     for (const weir_option_t *o = table; o != NULL && o->name != NULL; o++) {
         const node_t *node = node_get(map, o->name);
         void *member = (char *)out + o->offset;
-        int result = node == NULL || node_is_null(node) ? read_fallback(&r, o, map, member) : read_value(&r, o, node, member);
+        int result =
+            node == NULL || node_is_null(node) ? read_fallback(&r, o, map, member) : read_value(&r, o, node, member);
         if (result != WEIR_OK)
             return result;
     }
@@ -345,8 +352,8 @@ static int refuse_unknown(const config_source_t *source, const option_set_t *set
     if (nearest != NULL)
         return config_error(source, &at, err, "unknown key \"%.*s\" in %s; did you mean \"%s\"?", WEIR_FMT(item->key),
                             sets[0].what, nearest);
-    return config_error(source, &at, err, "unknown key \"%.*s\" in %s; known are: %s", WEIR_FMT(item->key), sets[0].what,
-                        known);
+    return config_error(source, &at, err, "unknown key \"%.*s\" in %s; known are: %s", WEIR_FMT(item->key),
+                        sets[0].what, known);
 }
 
 int options_check_keys(const config_source_t *source, const option_set_t *sets, size_t nsets, const node_t *map,
@@ -362,8 +369,8 @@ int options_check_keys(const config_source_t *source, const option_set_t *sets, 
     return WEIR_OK;
 }
 
-int options_read_sets(const config_source_t *source, arena_t *arena, const option_set_t *sets, size_t nsets, const node_t *map,
-                      weir_error_t *err)
+int options_read_sets(const config_source_t *source, arena_t *arena, const option_set_t *sets, size_t nsets,
+                      const node_t *map, weir_error_t *err)
 {
     if (options_check_keys(source, sets, nsets, map, err) != WEIR_OK)
         return WEIR_EFAIL;
@@ -374,8 +381,8 @@ int options_read_sets(const config_source_t *source, arena_t *arena, const optio
     return WEIR_OK;
 }
 
-int options_read(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map, void *out,
-                 const char *what, weir_error_t *err)
+int options_read(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map,
+                 void *out, const char *what, weir_error_t *err)
 {
     option_set_t set = {table, out, what};
     return options_read_sets(source, arena, &set, 1, map, err);

@@ -18,12 +18,12 @@ typedef struct config_source {
 typedef struct option_set {
     const weir_option_t *table; /* NULL: none */
     void *out;                  /* NULL: its keys are known, and read elsewhere */
-    const char *what; /* whose keys: "an upstream", "pool" */
+    const char *what;           /* whose keys: "an upstream", "pool" */
 } option_set_t;
 
 /* Read all options of a table; `map` NULL or null means all defaults. Errors say file:line:column. */
-int options_read(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map, void *out,
-                 const char *what, weir_error_t *err);
+int options_read(const config_source_t *source, arena_t *arena, const weir_option_t *table, const node_t *map,
+                 void *out, const char *what, weir_error_t *err);
 /* The same for several tables; every key must be in one of them. */
 int options_read_sets(const config_source_t *source, arena_t *arena, const option_set_t *sets, size_t nsets,
                       const node_t *map, weir_error_t *err);

@@ -38,16 +38,16 @@ typedef struct proc {
     struct access *access; /* access log, NULL: none */
     struct token_keys *keys;
     struct exchanges *exchanges;
-    weir_list_t upstreams;   /* upstream.node */
-    struct channels *channels;     /* worker: to the keepers */
-    weir_list_t inlets;            /* keeper: from the workers */
-    void (*on_inlet_gone)(void);   /* keeper */
-    void *self;                    /* worker.c's own */
+    weir_list_t upstreams;       /* upstream.node */
+    struct channels *channels;   /* worker: to the keepers */
+    weir_list_t inlets;          /* keeper: from the workers */
+    void (*on_inlet_gone)(void); /* keeper */
+    void *self;                  /* worker.c's own */
     struct date {
         char text[32];
         uint64_t until_ms;
-    } date; /* http_date.c's */
-    struct config *first_config;   /* keeper: the one it was started with, which the master's memory holds */
+    } date;                      /* http_date.c's */
+    struct config *first_config; /* keeper: the one it was started with, which the master's memory holds */
     bool is_draining;
     bool is_stopping;
 } proc_t;

@@ -1,9 +1,9 @@
 /* reply.c: the way back, from a link to the client. What arrives is passed on in the same turn of the loop; a client that is
  * full stops the link it reads from.
  */
+#include "call.h"
 #include "chain.h"
 #include "channel.h"
-#include "call.h"
 #include "exchanges.h"
 #include "grant.h"
 #include "proc.h"
@@ -189,12 +189,14 @@ static void exchange_cut(exchange_t *ex)
     static const char between[] = ",\"result\":{\"resultType\":\"complete\",\"_meta\":{"
                                   "\"io.modelcontextprotocol/subscriptionId\":";
     static const char after[] = "}}}\n\n";
-    bool is_subscription = weir_slice_eq(weir_slice(ex->note.method, ex->note.method_n), WEIR_LIT("subscriptions/listen"));
+    bool is_subscription =
+        weir_slice_eq(weir_slice(ex->note.method, ex->note.method_n), WEIR_LIT("subscriptions/listen"));
     if (ex->state != EXCHANGE_REPLYING || !ex->is_stream || !is_subscription || ex->id == NULL)
         return;
     weir_slice_t id = ex->pub.message.envelope.id;
     weir_chunk_t chunks[] = {
-        {.bytes = WEIR_LIT(before)}, {.bytes = id}, {.bytes = WEIR_LIT(between)}, {.bytes = id}, {.bytes = WEIR_LIT(after)},
+        {.bytes = WEIR_LIT(before)}, {.bytes = id}, {.bytes = WEIR_LIT(between)}, {.bytes = id},
+        {.bytes = WEIR_LIT(after)},
     };
     if (reply_bytes(&ex->pub, chunks, 5) != WEIR_ECLOSED)
         reply_end(&ex->pub);

@@ -116,8 +116,7 @@ static json_t *duration_value(void)
 
 static json_t *size_value(const weir_option_t *o)
 {
-    return either(integer_value(o->min, o->max),
-                  matching(typed("string"), "^[0-9]+(B|KiB|MiB|GiB|k|m)?$"));
+    return either(integer_value(o->min, o->max), matching(typed("string"), "^[0-9]+(B|KiB|MiB|GiB|k|m)?$"));
 }
 
 static json_t *ratio_value(const weir_option_t *o)
@@ -336,7 +335,8 @@ static json_t *chain_schema(const catalogue_t *c)
             modules = put(modules, module->name,
                           described(either(typed("null"), map_of(module->options, NULL)), module->doc));
     }
-    json_t *with_options = put(put(typed("object"), "minProperties", json_integer(1)), "maxProperties", json_integer(1));
+    json_t *with_options =
+        put(put(typed("object"), "minProperties", json_integer(1)), "maxProperties", json_integer(1));
     with_options = closed(with_options, modules, json_array());
     return list_of(either(name_of_module(c, is_in_chains), with_options));
 }

@@ -60,8 +60,8 @@ session_t *session_find(upstream_t *up, const uint8_t id[SESSION_ID_SIZE])
 static void session_idled(void *arg)
 {
     session_t *session = arg;
-    log_write(WEIR_LOG_INFO, "%s: a session was idle for idle_timeout (%llu ms) and has ended", session->upstream->pub.name,
-              (unsigned long long)session->upstream->conf->session_idle_ms);
+    log_write(WEIR_LOG_INFO, "%s: a session was idle for idle_timeout (%llu ms) and has ended",
+              session->upstream->pub.name, (unsigned long long)session->upstream->conf->session_idle_ms);
     session_end(session);
 }
 
@@ -172,7 +172,8 @@ static void session_warn_of_loss(session_t *session)
     if (session->is_loss_logged || session->events.lost == 0)
         return;
     session->is_loss_logged = true;
-    log_write(WEIR_LOG_INFO, "%s: a session's event log is full; its oldest events can no longer be resumed (event_log: %llu)",
+    log_write(WEIR_LOG_INFO,
+              "%s: a session's event log is full; its oldest events can no longer be resumed (event_log: %llu)",
               session->upstream->pub.name, (unsigned long long)session->upstream->conf->event_log);
 }
 

@@ -24,10 +24,10 @@ typedef struct session {
     session_state_t state;
     upstream_t *upstream;
     link_t *link;
-    exchange_t *listen;     /* the client's GET stream, or NULL */
-    uint32_t streams;       /* numbers given so far */
-    uint32_t listen_sent;   /* newest event of stream 0 that a client had */
-    uint32_t calls;         /* in flight */
+    exchange_t *listen;   /* the client's GET stream, or NULL */
+    uint32_t streams;     /* numbers given so far */
+    uint32_t listen_sent; /* newest event of stream 0 that a client had */
+    uint32_t calls;       /* in flight */
     events_t events;
     weir_timer_t idle;
     bool is_loss_logged;

@@ -25,10 +25,10 @@ typedef enum stats_gauge {
 } stats_gauge_t;
 
 typedef struct stats_row {
-    uint64_t exchanges;             /* begun */
-    uint64_t ended[WEIR_REASONS];   /* by reason; WEIR_REASON_NONE: answered */
+    uint64_t exchanges;           /* begun */
+    uint64_t ended[WEIR_REASONS]; /* by reason; WEIR_REASON_NONE: answered */
     uint64_t bytes_in, bytes_out;
-    uint64_t us;                    /* sum of latencies of those answered */
+    uint64_t us; /* sum of latencies of those answered */
     int64_t gauges[STATS_GAUGES];
 } stats_row_t;
 

@@ -82,7 +82,8 @@ static int keys_add_line(token_keys_t *keys, char *line, const char *file, int n
     if (n == 0 || line[0] == '#')
         return WEIR_OK;
     if (n < SECRET_MIN)
-        return weir_error(err, "%s:%d: a session key needs at least %d characters; make one with: openssl rand -base64 48",
+        return weir_error(err,
+                          "%s:%d: a session key needs at least %d characters; make one with: openssl rand -base64 48",
                           file, number, SECRET_MIN);
     return keys_add(keys, (const uint8_t *)line, n, err);
 }
@@ -230,8 +231,7 @@ static bool token_open_with(token_keys_t *keys, const token_key_t *key, uint8_t 
     uint8_t *nonce = sealed + 1, *body = nonce + NONCE_SIZE;
     size_t body_n = n - 1 - NONCE_SIZE - TAG_SIZE;
     int len = 0, rest = 0;
-    if (body_n > sizeof(packed) ||
-        EVP_DecryptInit_ex(keys->cipher, EVP_aes_256_gcm(), NULL, key->key, nonce) != 1 ||
+    if (body_n > sizeof(packed) || EVP_DecryptInit_ex(keys->cipher, EVP_aes_256_gcm(), NULL, key->key, nonce) != 1 ||
         EVP_DecryptUpdate(keys->cipher, NULL, &len, sealed, 1) != 1 ||
         EVP_DecryptUpdate(keys->cipher, packed, &len, body, (int)body_n) != 1 ||
         EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, body + body_n) != 1 ||

@@ -96,8 +96,8 @@ static int load_key(loader_t *l, const yaml_event_t *event, const node_t *map, n
         return refuse(l, event->start_mark, "a key must not contain NUL");
     for (size_t i = 0; i + 1 < map->count; i++)
         if (weir_slice_eq(map->items[i].key, key))
-            return weir_error(l->err, "%s:%zu:%zu: key \"%.*s\" stands here a second time; the first is in line %d", l->file,
-                              event->start_mark.line + 1, event->start_mark.column + 1, WEIR_FMT(key),
+            return weir_error(l->err, "%s:%zu:%zu: key \"%.*s\" stands here a second time; the first is in line %d",
+                              l->file, event->start_mark.line + 1, event->start_mark.column + 1, WEIR_FMT(key),
                               map->items[i].key_line);
     char *copy = arena_strdup(l->arena, key);
     if (copy == NULL)
@@ -165,12 +165,14 @@ static int load_node(loader_t *l, const yaml_event_t *event, int depth, node_t *
         return load_scalar(l, event, out);
     case YAML_SEQUENCE_START_EVENT:
         out->kind = NODE_LIST;
-        if (refuse_decoration(l, event->start_mark, event->data.sequence_start.anchor, event->data.sequence_start.tag) != WEIR_OK)
+        if (refuse_decoration(l, event->start_mark, event->data.sequence_start.anchor,
+                              event->data.sequence_start.tag) != WEIR_OK)
             return WEIR_EFAIL;
         return load_list(l, depth + 1, out);
     case YAML_MAPPING_START_EVENT:
         out->kind = NODE_MAP;
-        if (refuse_decoration(l, event->start_mark, event->data.mapping_start.anchor, event->data.mapping_start.tag) != WEIR_OK)
+        if (refuse_decoration(l, event->start_mark, event->data.mapping_start.anchor, event->data.mapping_start.tag) !=
+            WEIR_OK)
             return WEIR_EFAIL;
         return load_map(l, depth + 1, out);
     case YAML_ALIAS_EVENT:
@@ -238,5 +240,6 @@ const node_t *node_get(const node_t *map, const char *key)
 bool node_is_null(const node_t *node)
 {
     return node->kind == NODE_SCALAR && node->is_plain &&
-           (node->text.n == 0 || weir_slice_eq(node->text, WEIR_LIT("null")) || weir_slice_eq(node->text, WEIR_LIT("~")));
+           (node->text.n == 0 || weir_slice_eq(node->text, WEIR_LIT("null")) ||
+            weir_slice_eq(node->text, WEIR_LIT("~")));
 }

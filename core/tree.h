@@ -15,12 +15,12 @@ typedef enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP } node_kind_t;
 
 typedef struct node {
     node_kind_t kind;
-    int line, column;           /* from 1 */
-    weir_slice_t key;           /* of a map's item; NUL-terminated */
+    int line, column; /* from 1 */
+    weir_slice_t key; /* of a map's item; NUL-terminated */
     int key_line, key_column;
-    weir_slice_t text;          /* of a scalar; NUL-terminated */
-    bool is_plain;              /* not quoted: `true`, `null` and `~` mean what they say */
-    struct node *items;         /* of a list or map */
+    weir_slice_t text;  /* of a scalar; NUL-terminated */
+    bool is_plain;      /* not quoted: `true`, `null` and `~` mean what they say */
+    struct node *items; /* of a list or map */
     size_t count;
 } node_t;
 

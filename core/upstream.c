@@ -71,8 +71,8 @@ static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *
         if (upstream_instance(config, up, &up->conf->chain[i], err) != WEIR_OK)
             return WEIR_EFAIL;
     if (up->link_owner == NULL)
-        return weir_error(err, "%s: upstream %s: no module of its chain owns links; put a pool at its end", config->file,
-                          up->pub.name);
+        return weir_error(err, "%s: upstream %s: no module of its chain owns links; put a pool at its end",
+                          config->file, up->pub.name);
     return WEIR_OK;
 }
 
@@ -118,7 +118,8 @@ static int server_options(const config_t *config, upstream_t *up, server_t *serv
     return options_read_sets(&config->source, up->arena, sets, 2, conf->node, err);
 }
 
-static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, const conf_server_t *conf, weir_error_t *err)
+static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, const conf_server_t *conf,
+                           weir_error_t *err)
 {
     server_t *server = &up->servers[i];
     server->pub = (weir_server_t){.magic = WEIR_SERVER_MAGIC, .index = i, .upstream = &up->pub};

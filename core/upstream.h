@@ -53,8 +53,8 @@ typedef struct upstream {
     bool is_retired;          /* a newer configuration has no such upstream any more */
     weir_timeouts_t *reply_timeouts;
     struct stats_row *stats;
-    upstream_era_t era;    /* of stream links */
-    weir_list_t era_waits; /* exchanges that wait for it to be known */
+    upstream_era_t era;             /* of stream links */
+    weir_list_t era_waits;          /* exchanges that wait for it to be known */
     struct session_table *sessions; /* keepers */
 } upstream_t;
 

@@ -36,7 +36,8 @@ static size_t wire_need(const wire_t *wire)
 
 static void wire_take(wire_t *wire)
 {
-    while (wire->stream != NULL && wire->to - wire->from >= wire_need(wire) && wire->to - wire->from >= sizeof(frame_t)) {
+    while (wire->stream != NULL && wire->to - wire->from >= wire_need(wire) &&
+           wire->to - wire->from >= sizeof(frame_t)) {
         frame_t frame;
         memcpy(&frame, wire->in->data + wire->from, sizeof(frame));
         weir_slice_t payload = weir_slice(wire->in->data + wire->from + sizeof(frame), frame.n);

@@ -65,7 +65,8 @@ static void worker_look(void *arg)
 static void worker_cut(void *arg)
 {
     worker_t *w = arg;
-    log_write(WEIR_LOG_NOTICE, "drain_timeout: cutting %zu clients and %zu exchanges", worker_clients(w), exchanges_count());
+    log_write(WEIR_LOG_NOTICE, "drain_timeout: cutting %zu clients and %zu exchanges", worker_clients(w),
+              exchanges_count());
     exchanges_cut();
     for (weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
         listener_drain(l, true);

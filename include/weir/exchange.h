@@ -97,18 +97,18 @@ struct weir_buf {
 #define WEIR_EXCHANGE_MAGIC 0x45584348u
 struct weir_exchange {
     uint32_t magic;
-    weir_verb_t verb;           /* set by the accept side before exchange_start() */
-    weir_era_t era;             /* likewise, when the head says it; otherwise taken from the message */
-    const weir_head_t *head;    /* request head, or NULL (stream transports). NULL once the reply has begun */
-    weir_message_t message;     /* likewise emptied once the reply has begun; a client's body is never copied */
-    weir_slice_t session_token; /* as the client sent it; set by the accept side */
-    weir_slice_t last_event_id; /* likewise */
+    weir_verb_t verb;            /* set by the accept side before exchange_start() */
+    weir_era_t era;              /* likewise, when the head says it; otherwise taken from the message */
+    const weir_head_t *head;     /* request head, or NULL (stream transports). NULL once the reply has begun */
+    weir_message_t message;      /* likewise emptied once the reply has begun; a client's body is never copied */
+    weir_slice_t session_token;  /* as the client sent it; set by the accept side */
+    weir_slice_t last_event_id;  /* likewise */
     weir_slice_t server_session; /* the server's own session id, to send instead of the client's token; empty: none */
     weir_slice_t session_grant;  /* Mcp-Session-Id to give to the client with the head of this reply; empty: none */
-    weir_slice_t peer;          /* the client's address, as text */
+    weir_slice_t peer;           /* the client's address, as text */
     uint16_t reply_status;       /* HTTP status of a final message; 200 unless the binding asks for another */
-    bool is_tls;                /* the client came over TLS */
-    bool wants_messages;        /* the accept side, or a module, takes the reply as messages and never as bytes */
+    bool is_tls;                 /* the client came over TLS */
+    bool wants_messages;         /* the accept side, or a module, takes the reply as messages and never as bytes */
     weir_listener_t *listener;
     weir_upstream_t *upstream; /* after routing */
     weir_link_t *link;         /* after the chain has leased one */
@@ -153,7 +153,7 @@ struct weir_server {
 struct weir_upstream {
     const char *name;
     uint32_t nservers; /* see upstream_server() */
-    void *options; /* read by the transport's upstream option table */
+    void *options;     /* read by the transport's upstream option table */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
     bool is_shared; /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */

@@ -68,9 +68,9 @@ typedef struct weir_head {
 
 /* What parsing says. Each is a different answer to the peer. */
 typedef enum weir_parse {
-    WEIR_PARSE_DONE,      /* a whole head: `*used` bytes of it */
-    WEIR_PARSE_MORE,      /* a good beginning */
-    WEIR_PARSE_BAD,       /* 400: not HTTP, or ambiguous framing (RFC 9112 6.3: both lengths, lengths that differ, unknown
+    WEIR_PARSE_DONE, /* a whole head: `*used` bytes of it */
+    WEIR_PARSE_MORE, /* a good beginning */
+    WEIR_PARSE_BAD,  /* 400: not HTTP, or ambiguous framing (RFC 9112 6.3: both lengths, lengths that differ, unknown
                              transfer coding), bare CR, NUL, obsolete folding, space before the colon */
     WEIR_PARSE_TOO_LARGE, /* 431: more than WEIR_FIELDS_MAX fields */
     WEIR_PARSE_VERSION,   /* 505: not HTTP/1.0 or HTTP/1.1 */

@@ -11,6 +11,19 @@
 
 #include "slice.h"
 
+/* Codes of JSON-RPC 2.0 and MCP that weir itself gives or understands. */
+enum {
+    WEIR_CODE_PARSE_ERROR = -32700,
+    WEIR_CODE_INVALID_REQUEST = -32600,
+    WEIR_CODE_METHOD_NOT_FOUND = -32601,
+    WEIR_CODE_INVALID_PARAMS = -32602,
+    WEIR_CODE_INTERNAL = -32603,
+    WEIR_CODE_PROXY = -32000,           /* what happened between client and server; data.reason says what */
+    WEIR_CODE_HEADER_MISMATCH = -32020, /* 2026-07-28 and later, as the next two */
+    WEIR_CODE_MISSING_CAPABILITY = -32021,
+    WEIR_CODE_BAD_VERSION = -32022,
+};
+
 typedef enum weir_kind {
     WEIR_KIND_NONE,         /* there is no message: a GET or DELETE of the legacy era */
     WEIR_KIND_REQUEST,      /* method and id */
@@ -35,22 +48,23 @@ typedef enum weir_scan {
  * part has p == NULL. Duplicate keys: the last one counts, as in JSON.parse. */
 typedef struct weir_envelope {
     weir_kind_t kind;
-    weir_slice_t id;              /* raw */
-    weir_slice_t method;          /* text */
-    weir_slice_t params;          /* raw, params of a request or notification */
-    weir_slice_t result;          /* raw, result or error of a reply */
-    weir_slice_t name;            /* text: params.name, or else params.uri */
-    weir_slice_t version;         /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for `initialize`
+    weir_slice_t id;             /* raw */
+    weir_slice_t method;         /* text */
+    weir_slice_t params;         /* raw, params of a request or notification */
+    weir_slice_t result;         /* raw, result or error of a reply */
+    weir_slice_t name;           /* text: params.name, or else params.uri */
+    weir_slice_t version;        /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for `initialize`
                                      params.protocolVersion; in a result, result.protocolVersion */
-    weir_slice_t meta;            /* raw: params._meta, or result._meta */
-    weir_slice_t progress_token;  /* raw: params._meta.progressToken; in `notifications/progress` params.progressToken */
-    weir_slice_t request_id;      /* raw: params.requestId (of `notifications/cancelled`) */
+    weir_slice_t meta;           /* raw: params._meta, or result._meta */
+    weir_slice_t progress_token; /* raw: params._meta.progressToken; in `notifications/progress` params.progressToken */
+    weir_slice_t request_id;     /* raw: params.requestId (of `notifications/cancelled`) */
     weir_slice_t subscription_id; /* raw: _meta."io.modelcontextprotocol/subscriptionId" of params or result */
     weir_slice_t traceparent;     /* text: params._meta.traceparent */
     int32_t error_code;           /* error.code of an error reply, 0 otherwise */
     bool is_method_escaped;
     bool is_name_escaped;
-    bool has_newline; /* a raw LF or CR stands between tokens: not to be written to a newline-delimited stream as it is */
+    bool
+        has_newline; /* a raw LF or CR stands between tokens: not to be written to a newline-delimited stream as it is */
 } weir_envelope_t;
 
 /* A message: its bytes and its envelope. */

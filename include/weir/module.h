@@ -51,13 +51,13 @@ typedef struct weir_child weir_child_t;
 typedef struct weir_child_spec {
     const char *name; /* for the log: upstream and number */
     weir_strings_t command;
-    weir_map_t env;            /* added to weir's own environment */
-    const char *cwd;           /* NULL: weir's */
-    const char *user;          /* NULL: weir's */
-    uint64_t limit_memory;     /* RLIMIT_AS in bytes, 0: none */
-    uint64_t limit_files;      /* RLIMIT_NOFILE, 0: none */
-    uint64_t limit_cpu_s;      /* RLIMIT_CPU in seconds, 0: none */
-    uint64_t stop_timeout_ms;  /* between closing stdin, TERM and KILL */
+    weir_map_t env;                     /* added to weir's own environment */
+    const char *cwd;                    /* NULL: weir's */
+    const char *user;                   /* NULL: weir's */
+    uint64_t limit_memory;              /* RLIMIT_AS in bytes, 0: none */
+    uint64_t limit_files;               /* RLIMIT_NOFILE, 0: none */
+    uint64_t limit_cpu_s;               /* RLIMIT_CPU in seconds, 0: none */
+    uint64_t stop_timeout_ms;           /* between closing stdin, TERM and KILL */
     const weir_stream_events_t *events; /* of the stream over its stdin and stdout */
     /* It has gone, with all that it started, or could not be started; nothing follows. "exited with status 1", "killed by signal
      * 9 (SIGKILL)", "cannot run node: No such file or directory". What it wrote before may still wait in the stream. */
@@ -96,7 +96,8 @@ typedef struct weir_host {
     void (*stream_finish)(weir_stream_t *s);
     weir_slice_t (*stream_peer)(const weir_stream_t *s); /* the other end's address as text, without the port */
     bool (*stream_is_tls)(const weir_stream_t *s);
-    weir_stream_t *(*stream_connect)(weir_link_t *link, const weir_stream_events_t *events, void *owner, weir_error_t *err);
+    weir_stream_t *(*stream_connect)(weir_link_t *link, const weir_stream_events_t *events, void *owner,
+                                     weir_error_t *err);
 
     /* Where stream_connect() goes: host and port by name or number, or unix:/path, and TLS over it. Given once per server; the
      * name is resolved again when its addresses have grown old, without blocking. */
@@ -141,7 +142,7 @@ typedef struct weir_host {
     weir_link_t *(*link_open)(weir_server_t *server, weir_error_t *err);
     void (*link_close)(weir_link_t *link, weir_reason_t reason, const char *why);
     int (*exchange_lease)(weir_exchange_t *ex, weir_link_t *link);
-    bool (*exchange_wants_own_link)(const weir_exchange_t *ex); /* begins a legacy session on a stream transport */
+    bool (*exchange_wants_own_link)(const weir_exchange_t *ex);   /* begins a legacy session on a stream transport */
     weir_server_t *(*exchange_server)(const weir_exchange_t *ex); /* that its session is bound to, or NULL: any */
 
     /* The connect side's way back. link_up: it can carry. link_down: it is gone, or could not be opened; its exchanges fail
@@ -177,11 +178,11 @@ typedef struct weir_host {
 /* The head of a reply to the client. */
 typedef struct weir_reply {
     uint16_t status;
-    const weir_head_t *head;      /* the server's, or NULL when weir itself answers */
-    weir_slice_t session_token;   /* Mcp-Session-Id to give (session_grant of the exchange), or empty */
-    weir_slice_t content_type;    /* when head is NULL */
-    int64_t content_length;       /* -1: unknown; the body ends with reply_end */
-    bool has_body;                /* false: HEAD, 204, 304, and 202 without one */
+    const weir_head_t *head;    /* the server's, or NULL when weir itself answers */
+    weir_slice_t session_token; /* Mcp-Session-Id to give (session_grant of the exchange), or empty */
+    weir_slice_t content_type;  /* when head is NULL */
+    int64_t content_length;     /* -1: unknown; the body ends with reply_end */
+    bool has_body;              /* false: HEAD, 204, 304, and 202 without one */
 } weir_reply_t;
 
 /* A transport's accept side. Reply calls return WEIR_OK, or WEIR_EFULL when the client's buffer has passed its high-water
@@ -199,8 +200,9 @@ typedef struct weir_accept {
     int (*reply_head)(weir_exchange_t *ex, const weir_reply_t *reply);
     int (*reply_bytes)(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
     /* One message: the answer (is_final), or one before it. event_id is empty when it cannot be resumed. */
-    int (*reply_message)(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
-    void (*reply_end)(weir_exchange_t *ex); /* the last call when the exchange was answered */
+    int (*reply_message)(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id,
+                         bool is_final);
+    void (*reply_end)(weir_exchange_t *ex);                           /* the last call when the exchange was answered */
     void (*fail)(weir_exchange_t *ex, const weir_failure_t *failure); /* the last call when it was not */
 } weir_accept_t;
 
@@ -276,8 +278,8 @@ typedef struct weir_module {
     uint32_t size;                 /* sizeof(weir_module_t) of the module */
     uint16_t needs_minor;          /* the oldest host minor whose functions suffice */
     uint16_t reserved;
-    const char *name; /* as the configuration names it */
-    const char *doc;  /* one line */
+    const char *name;             /* as the configuration names it */
+    const char *doc;              /* one line */
     const weir_option_t *options; /* of the exchange, link, balancer or codec kind, in a chain */
     size_t options_size;
     const weir_transport_t *transport;
@@ -288,7 +290,8 @@ typedef struct weir_module {
 } weir_module_t;
 
 /* Every module says this once: WEIR_MODULE = { WEIR_MODULE_HEADER, .name = "…", … }; */
-#define WEIR_MODULE __attribute__((visibility("default"))) extern const weir_module_t weir_module; \
+#define WEIR_MODULE                                                                                                    \
+    __attribute__((visibility("default"))) extern const weir_module_t weir_module;                                     \
     __attribute__((visibility("default"))) const weir_module_t weir_module
 #define WEIR_MODULE_HEADER                                                                                             \
     .magic = WEIR_MODULE_MAGIC, .abi_major = WEIR_ABI_MAJOR, .abi_minor = WEIR_ABI_MINOR,                              \

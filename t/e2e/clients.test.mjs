@@ -209,12 +209,12 @@ const scenesAlone = (way, kind) => () => {
         const subscribe = id => client.subscribeResource({ uri: `demo://resource/dynamic/text/${id}` });
         await client.setLoggingLevel('info');
         await subscribe('1001');
-        await me.hears(({ params }) => params.data?.includes('1001'));
+        await me.hears(({ params }) => params?.data?.includes('1001'));
         await client.setLoggingLevel('error');
         await subscribe('1002');
         await client.setLoggingLevel('info');
         await subscribe('1003');
-        await me.hears(({ params }) => params.data?.includes('1003'));
+        await me.hears(({ params }) => params?.data?.includes('1003'));
         assert.ok(!about('/1002'));
         await me.close();
     });
