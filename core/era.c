@@ -2,8 +2,10 @@
 #include "era.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "calls.h"
+#include "jscan.h"
 #include "log.h"
 #include "message.h"
 #include <build_config.h>
@@ -26,6 +28,32 @@ static bool era_probe(link_t *link)
     return call_write(link, &part, 1) != WEIR_ECLOSED;
 }
 
+/* A server whose transport has pinned it to the modern era may not look at the revision of a request any more. */
+static bool era_has_revision(const upstream_t *up, weir_slice_t revision)
+{
+    if (up->revisions == NULL)
+        return true;
+    const char *found = revision.n == 0 ? NULL : memmem(up->revisions, strlen(up->revisions), revision.p, revision.n);
+    return found != NULL && found[-1] == '"' && found[revision.n] == '"';
+}
+
+static void era_refuse_revision(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    weir_chunk_t parts[] = {
+        {.bytes = WEIR_LIT("{\"jsonrpc\":\"2.0\",\"id\":")},
+        {.bytes = env->id},
+        {.bytes = WEIR_LIT(
+             ",\"error\":{\"code\":-32022,\"message\":\"Unsupported protocol version\",\"data\":{\"supported\":")},
+        {.bytes = weir_slice_str(ex->upstream->revisions)},
+        {.bytes = WEIR_LIT(",\"requested\":\"")},
+        {.bytes = env->version},
+        {.bytes = WEIR_LIT("\"}}}")},
+    };
+    ex->pub.reply_status = 400;
+    reply_message(ex, parts, sizeof(parts) / sizeof(parts[0]), (weir_slice_t){NULL, 0}, true);
+}
+
 static void era_refuse(exchange_t *ex)
 {
     exchange_fail(&ex->pub, WEIR_REASON_NOT_MODERN,
@@ -38,7 +66,10 @@ bool era_allows(exchange_t *ex)
     upstream_t *up = ex->upstream;
     switch (up->era) {
     case UPSTREAM_ERA_MODERN:
-        return true;
+        if (era_has_revision(up, ex->pub.message.envelope.version))
+            return true;
+        era_refuse_revision(ex);
+        return false;
     case UPSTREAM_ERA_LEGACY:
         era_refuse(ex);
         return false;
@@ -75,6 +106,26 @@ bool era_is_told(const weir_envelope_t *answer)
     return answer->kind == WEIR_KIND_RESULT || answer->error_code == WEIR_CODE_METHOD_NOT_FOUND;
 }
 
+/* The list of revisions of a DiscoverResult, as JSON text. Where there is none, every revision is the server's to judge. */
+static void era_note_revisions(upstream_t *up, const weir_envelope_t *answer)
+{
+    jscan_t json = jscan_over(answer->result);
+    jscan_text_t key;
+    bool is_over = false;
+    if (answer->kind != WEIR_KIND_RESULT || jscan_peek(&json) != '{')
+        return;
+    for (bool is_first = true; jscan_member(&json, &is_first, &key, &is_over) && !is_over;) {
+        bool is_list = weir_slice_eq(key.text, WEIR_LIT("supportedVersions")) && jscan_peek(&json) == '[';
+        weir_slice_t raw;
+        if (!jscan_value(&json, &raw))
+            return;
+        if (!is_list)
+            continue;
+        free(up->revisions);
+        up->revisions = strndup(raw.p, raw.n);
+    }
+}
+
 void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer)
 {
     bool is_modern = answer->kind == WEIR_KIND_RESULT || message_is_modern_error(answer);
@@ -83,6 +134,7 @@ void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer)
         log_write(WEIR_LOG_INFO, "%s: %s speaks the %s era", up->pub.name, link->pub.server->name,
                   is_modern ? "modern" : "legacy");
     up->era = era;
+    era_note_revisions(up, answer);
     era_release(up);
 }
 

@@ -6,6 +6,7 @@
  *   ASKED    result, or a modern error             MODERN   those that wait are sent
  *   ASKED    any other error to our own question   LEGACY   those that wait fail: the client has to initialize
  *   ASKED    link down                             UNKNOWN  those that wait fail with it, or ask anew
+ *   MODERN   a modern request of another revision  MODERN   weir refuses it with the list of the DiscoverResult
  *   MODERN   "method not found" to server/discover LEGACY   the server was replaced by an older one
  *
  * (2026-07-28, stdio: Backward Compatibility.)

@@ -22,6 +22,7 @@
 #include "session.h"
 #include "stats.h"
 #include "timer.h"
+#include "token.h"
 
 #define SPARE_MAX 1024
 #define ARENA_BLOCK 1024
@@ -148,15 +149,19 @@ static void exchange_take_note(exchange_t *ex)
     ex->bytes_in = ex->pub.message.bytes.n;
 }
 
+/* What the message claims in its own metadata counts before what a head says. A revision that nobody knows is a modern server's to
+ * refuse, with the list of those it speaks; `initialize` is modern only with metadata that no legacy client sends. */
 static weir_era_t era_of(const weir_exchange_t *pub)
 {
-    weir_slice_t version = pub->message.envelope.version;
-    if (version.n == 0 && pub->head != NULL)
-        version = weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
-    if (weir_slice_eq(pub->message.envelope.method, WEIR_LIT("initialize")) || version.n != 10)
+    const weir_envelope_t *env = &pub->message.envelope;
+    if (env->capabilities.p == NULL && weir_slice_eq(env->method, WEIR_LIT("initialize")))
         return WEIR_ERA_LEGACY;
+    if (env->version.n > 0)
+        return token_version(env->version) == 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
+    weir_slice_t version =
+        pub->head == NULL ? WEIR_LIT("") : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
     /* Revisions are dates: they compare as text. */
-    return memcmp(version.p, "2026-07-28", 10) >= 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
+    return version.n == 10 && memcmp(version.p, "2026-07-28", 10) >= 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
 }
 
 void exchange_start(weir_exchange_t *pub)

@@ -14,6 +14,7 @@ static const row_t rows[WEIR_REASONS] = {
     [WEIR_REASON_NOT_JSON] = {400, WEIR_CODE_PARSE_ERROR, false, "not_json"},
     [WEIR_REASON_NOT_JSONRPC] = {400, WEIR_CODE_INVALID_REQUEST, false, "not_jsonrpc"},
     [WEIR_REASON_HEADER_MISMATCH] = {400, WEIR_CODE_HEADER_MISMATCH, false, "header_mismatch"},
+    [WEIR_REASON_BAD_PARAMS] = {400, WEIR_CODE_INVALID_PARAMS, false, "bad_params"},
     [WEIR_REASON_BAD_VERSION] = {400, WEIR_CODE_BAD_VERSION, false, "bad_version"},
     [WEIR_REASON_SESSION_REQUIRED] = {400, WEIR_CODE_INVALID_REQUEST, true, "session_required"},
     [WEIR_REASON_NOT_MODERN] = {400, WEIR_CODE_INVALID_REQUEST, true, "not_modern"},

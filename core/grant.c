@@ -43,12 +43,23 @@ static int grant_bind_server(exchange_t *ex, const token_t *token)
     return ex->pub.server_session.p == NULL ? WEIR_EFAIL : WEIR_OK;
 }
 
+/* A child pins itself to the era of the first message it sees: one careless client must not choose for all that share it. */
+static int grant_check_modern(exchange_t *ex)
+{
+    const weir_envelope_t *env = &ex->pub.message.envelope;
+    if (env->kind != WEIR_KIND_REQUEST || (env->version.n > 0 && env->capabilities.n > 0))
+        return WEIR_OK;
+    exchange_fail(&ex->pub, WEIR_REASON_BAD_PARAMS, "params._meta lacks io.modelcontextprotocol/%s",
+                  env->version.n == 0 ? "protocolVersion" : "clientCapabilities");
+    return WEIR_EFAIL;
+}
+
 /* What only somebody who answers in the server's place has to check: a kept session has no HTTP server behind it. */
 static int grant_check_kept(exchange_t *ex)
 {
     const weir_exchange_t *pub = &ex->pub;
     if (pub->era == WEIR_ERA_MODERN && pub->verb == WEIR_VERB_MESSAGE)
-        return WEIR_OK;
+        return grant_check_modern(ex);
     weir_slice_t revision =
         pub->head == NULL ? (weir_slice_t){NULL, 0} : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
     bool is_initialize = weir_slice_eq(pub->message.envelope.method, WEIR_LIT("initialize"));

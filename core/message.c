@@ -51,6 +51,17 @@ static bool text_or_skip(scan_t *s, weir_slice_t *text, bool *is_escaped)
     return true;
 }
 
+/* An object as it stands; anything else does not count. */
+static bool object_or_skip(scan_t *s, weir_slice_t *raw)
+{
+    bool is_object = jscan_peek(&s->json) == '{';
+    weir_slice_t value;
+    if (!jscan_value(&s->json, &value))
+        return false;
+    *raw = is_object ? value : (weir_slice_t){NULL, 0};
+    return true;
+}
+
 /* A string or number as it stands; anything else is stepped over and does not count. */
 static bool token_or_skip(scan_t *s, weir_slice_t *raw)
 {
@@ -68,6 +79,8 @@ static bool scan_meta_member(scan_t *s, weir_slice_t key)
         return token_or_skip(s, &s->env->progress_token);
     if (weir_slice_eq(key, WEIR_LIT(META "protocolVersion")))
         return text_or_skip(s, &s->env->version, NULL);
+    if (weir_slice_eq(key, WEIR_LIT(META "clientCapabilities")))
+        return object_or_skip(s, &s->env->capabilities);
     if (weir_slice_eq(key, WEIR_LIT(META "subscriptionId")))
         return token_or_skip(s, &s->env->subscription_id);
     if (weir_slice_eq(key, WEIR_LIT("traceparent")))
@@ -150,7 +163,7 @@ static void forget_params(scan_t *s)
 {
     weir_envelope_t *env = s->env;
     env->name = env->version = env->meta = env->progress_token = env->request_id = (weir_slice_t){NULL, 0};
-    env->subscription_id = env->traceparent = (weir_slice_t){NULL, 0};
+    env->capabilities = env->subscription_id = env->traceparent = (weir_slice_t){NULL, 0};
     s->uri = s->handshake_version = s->token = (weir_slice_t){NULL, 0};
 }
 
@@ -222,7 +235,8 @@ static void settle(scan_t *s)
         env->name = s->uri;
         env->is_name_escaped = s->is_uri_escaped;
     }
-    if (env->kind == WEIR_KIND_RESULT || weir_slice_eq(env->method, WEIR_LIT("initialize")))
+    bool is_handshake = weir_slice_eq(env->method, WEIR_LIT("initialize")) && env->capabilities.p == NULL;
+    if (env->kind == WEIR_KIND_RESULT || is_handshake)
         env->version = s->handshake_version;
     if (weir_slice_eq(env->method, WEIR_LIT("notifications/progress")))
         env->progress_token = s->token;

@@ -219,6 +219,7 @@ void upstream_free(upstream_t *up)
         up->connect->server_close(&up->servers[i].pub);
         target_free(up->servers[i].target);
     }
+    free(up->revisions);
     arena_free(up->arena);
     free(up);
 }

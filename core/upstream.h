@@ -54,6 +54,7 @@ typedef struct upstream {
     weir_timeouts_t *reply_timeouts;
     struct stats_row *stats;
     upstream_era_t era;             /* of stream links */
+    char *revisions;                /* JSON array of the revisions that a modern server speaks, NULL: not known */
     weir_list_t era_waits;          /* exchanges that wait for it to be known */
     struct session_table *sessions; /* keepers */
 } upstream_t;

@@ -38,6 +38,7 @@ typedef enum weir_reason {
     WEIR_REASON_NOT_JSON,          /* 400 -32700 */
     WEIR_REASON_NOT_JSONRPC,       /* 400 -32600 */
     WEIR_REASON_HEADER_MISMATCH,   /* 400 -32020 */
+    WEIR_REASON_BAD_PARAMS,        /* 400 -32602: a modern request without the metadata it must carry */
     WEIR_REASON_BAD_VERSION,       /* 400 -32022 */
     WEIR_REASON_SESSION_REQUIRED,  /* 400 -32600: a legacy request without its session */
     WEIR_REASON_NOT_MODERN,        /* 400 -32600: the server speaks the legacy era only; initialize first */

@@ -53,8 +53,9 @@ typedef struct weir_envelope {
     weir_slice_t params;         /* raw, params of a request or notification */
     weir_slice_t result;         /* raw, result or error of a reply */
     weir_slice_t name;           /* text: params.name, or else params.uri */
-    weir_slice_t version;        /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for `initialize`
-                                     params.protocolVersion; in a result, result.protocolVersion */
+    weir_slice_t version;        /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for an `initialize`
+                                    without `capabilities` params.protocolVersion; in a result, result.protocolVersion */
+    weir_slice_t capabilities;   /* raw object: params._meta."io.modelcontextprotocol/clientCapabilities" */
     weir_slice_t meta;           /* raw: params._meta, or result._meta */
     weir_slice_t progress_token; /* raw: params._meta.progressToken; in `notifications/progress` params.progressToken */
     weir_slice_t request_id;     /* raw: params.requestId (of `notifications/cancelled`) */

@@ -227,7 +227,8 @@ int mirror_check(const weir_host_t *host, weir_exchange_t *ex, weir_error_t *err
 {
     const weir_envelope_t *env = &ex->message.envelope;
     weir_slice_t said = weir_head_value(ex->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
-    if (env->kind != WEIR_KIND_REQUEST || weir_slice_eq(env->method, WEIR_LIT("initialize")))
+    bool is_handshake = weir_slice_eq(env->method, WEIR_LIT("initialize")) && env->capabilities.p == NULL;
+    if (env->kind != WEIR_KIND_REQUEST || is_handshake)
         return WEIR_OK;
     if (!mirror_is_modern(said) && !mirror_is_modern(env->version))
         return WEIR_OK;
