@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { connect, kinds } from './lib/clients.mjs';
 import { start } from './lib/process.mjs';
+import { request, rpc } from './lib/raw.mjs';
 import { runWeir } from './lib/weir.mjs';
 import { everything, waysThroughWeir } from './lib/world.mjs';
 
@@ -49,7 +50,8 @@ if (waysThroughWeir.length > 0)
     test('run: serves_at_the_path_it_is_given', async () => {
         const { weir, url } = await serve(everything.stdio, ['--path', '/here']);
         assert.match(url, /\/here$/);
-        assert.equal((await fetch(url.replace('/here', '/mcp'), { method: 'POST', body: '{}' })).status, 404);
+        const elsewhere = await request(url.replace('/here', '/mcp'), 'POST', {}, rpc('ping', {}, 1));
+        assert.equal(elsewhere.status, 404, elsewhere.text);
         const me = await connect('client 1.x', url);
         assert.match(textOf(await me.callTool('get-sum', { a: 1, b: 2 })), /\b3\b/);
         await me.close();
