@@ -196,12 +196,12 @@ static void parse_run(cli_t *cli, int argc, char **argv)
         wrong(cli, "say which server to run, after", "--", "", NULL);
 }
 
-/* status, modules, schema: the same options, and for modules a name. */
+/* status, modules, schema: the same options, before or after the name of a module. */
 static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
 {
     int option;
     cli->command = command;
-    while ((option = getopt_long(argc, argv, "+:c:h", tool_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":c:h", tool_options, NULL)) != -1) {
         if (option == ':' || option == '?')
             wrong_option(cli, option, argv, tool_options);
         else

@@ -303,11 +303,27 @@ static int parse_workers(const parser_t *p, const node_t *node)
     return WEIR_OK;
 }
 
+static int parse_module_path(const parser_t *p, const node_t *node)
+{
+    weir_strings_t *path = &p->config->module_path;
+    const char **dirs = arena_alloc(p->arena, (path->count + 1) * sizeof(*dirs));
+    for (size_t i = 0; dirs != NULL && i < path->count; i++) {
+        dirs[i] = config_path(p->source, p->arena, weir_slice_str(path->items[i]));
+        if (dirs[i] == NULL)
+            return config_error(p->source, node, p->err, "no memory");
+    }
+    if (dirs == NULL)
+        return config_error(p->source, node, p->err, "no memory");
+    path->items = dirs;
+    return WEIR_OK;
+}
+
 static int parse_sections(const parser_t *p, const node_t *root)
 {
     config_t *config = p->config;
     const node_t *access = node_get(root, "access_log"), *admin = node_get(root, "admin");
-    if (parse_workers(p, node_get(root, "workers")) != WEIR_OK ||
+    config->modules_node = node_get(root, "modules");
+    if (parse_workers(p, node_get(root, "workers")) != WEIR_OK || parse_module_path(p, root) != WEIR_OK ||
         read_map_of(p, node_get(root, "log"), conf_log_options, NULL, config, "log") != WEIR_OK)
         return WEIR_EFAIL;
     const node_t *log_file = node_get(node_get(root, "log"), "file");

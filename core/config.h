@@ -87,6 +87,7 @@ typedef struct config {
     const char *session_keys;
     weir_strings_t module_path;
     weir_strings_t modules;
+    const node_t *modules_node; /* where they stand */
     conf_listener_t *listeners;
     size_t nlisteners;
     conf_upstream_t *upstreams;

@@ -90,12 +90,16 @@ static int listener_tls(weir_listener_t *l, weir_error_t *err)
 static int listener_transport(const config_t *config, weir_listener_t *l, arena_t *arena, weir_error_t *err)
 {
     const char *name = l->conf->transports.items[0];
+    const node_t *at = node_get(l->conf->node, "transport");
     if (l->conf->transports.count > 1)
-        return weir_error(err, "listener %s: only one transport on a port in this version", l->name);
+        return config_error(&config->source, at, err, "listener %s: only one transport on a port in this version",
+                            l->name);
     const weir_module_t *module = modules_find(proc->modules, name);
     if (module == NULL || module->transport == NULL || module->transport->accept == NULL)
-        return weir_error(err, "listener %s: no loaded module is a transport %s that accepts; is it in `modules:`?",
-                          l->name, name);
+        return config_error(
+            &config->source, at, err,
+            "listener %s: no loaded module is a transport %s that accepts clients; is it in `modules:`?", l->name,
+            name);
     l->accept = module->transport->accept;
     l->options = arena_alloc(arena, l->accept->options_size + 1);
     if (l->options == NULL)

@@ -15,8 +15,8 @@ typedef struct module {
 } module_t;
 
 typedef struct modules {
-    module_t *first;
-    char *built; /* the folder beside the program, once looked for */
+    module_t *first; /* in the order of their names */
+    char *own;       /* the folder that belongs to this program, once looked for */
 } modules_t;
 
 modules_t *modules_new(void);
@@ -29,11 +29,12 @@ int modules_load(modules_t *modules, const config_t *config, weir_error_t *err);
 /* A loaded module by the name the configuration uses, or NULL. */
 const weir_module_t *modules_find(const modules_t *modules, const char *name);
 
-/* Where modules are looked for: the configuration's module_path, or beside the program when it was built but not installed, or
- * the installed folder. `dirs` gets up to `max` folders. */
+/* Where modules are looked for: the configuration's module_path, then the folder that belongs to this program, or else the one
+ * configure was told. `dirs` gets up to `max` folders. */
 size_t modules_path(modules_t *modules, const config_t *config, const char **dirs, size_t max);
 
-/* Load every module found on the path (for `weir modules` and `weir schema`). */
+/* Load every module found on the path (for `weir modules` and `weir schema`). One that cannot be loaded does not keep the others
+ * out: the error is that of the first. */
 int modules_load_all(modules_t *modules, const config_t *config, weir_error_t *err);
 
 #endif

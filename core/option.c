@@ -171,22 +171,26 @@ static int read_string(const reader_t *r, const weir_option_t *o, const node_t *
     return WEIR_OK;
 }
 
+const char *config_path(const config_source_t *source, arena_t *arena, weir_slice_t text)
+{
+    bool is_whole = text.p[0] == '/' || source->dir == NULL || source->dir[0] == '\0';
+    size_t dir_n = is_whole ? 0 : strlen(source->dir) + 1;
+    char *path = arena_alloc(arena, dir_n + text.n + 1);
+    if (path != NULL && !is_whole) {
+        memcpy(path, source->dir, dir_n - 1);
+        path[dir_n - 1] = '/';
+    }
+    if (path != NULL)
+        memcpy(path + dir_n, text.p, text.n); /* the arena's memory is zeroed */
+    return path;
+}
+
 static int read_path(const reader_t *r, const weir_option_t *o, const node_t *node, const char **out)
 {
     if (node->kind != NODE_SCALAR || node->text.n == 0)
         return mistaken(r, o, node, "a path");
-    *out = node->text.p;
-    if (node->text.p[0] == '/' || r->source->dir == NULL || r->source->dir[0] == '\0')
-        return WEIR_OK;
-    size_t dir_n = strlen(r->source->dir);
-    char *path = arena_alloc(r->arena, dir_n + node->text.n + 2);
-    if (path == NULL)
-        return config_error(r->source, node, r->err, "no memory");
-    memcpy(path, r->source->dir, dir_n);
-    path[dir_n] = '/';
-    memcpy(path + dir_n + 1, node->text.p, node->text.n);
-    *out = path;
-    return WEIR_OK;
+    *out = config_path(r->source, r->arena, node->text);
+    return *out == NULL ? config_error(r->source, node, r->err, "no memory") : WEIR_OK;
 }
 
 /* One more word of a list for people; what has no room is a sign that there is more, never half a word. */

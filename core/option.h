@@ -42,6 +42,9 @@ bool size_read(weir_slice_t text, uint64_t *bytes);
 /* A number of an option as one would write it: in the largest unit that leaves no fraction. */
 void number_write(char *text, size_t n, weir_type_t type, double value);
 
+/* A file as the configuration names it: a relative one begins in the configuration's folder. NULL when there is no memory. */
+const char *config_path(const config_source_t *source, arena_t *arena, weir_slice_t text);
+
 /* "file:line:column: " + story. Returns WEIR_EFAIL. */
 int config_error(const config_source_t *source, const node_t *at, weir_error_t *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

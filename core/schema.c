@@ -14,7 +14,7 @@
 #define DIALECT "https://json-schema.org/draft/2020-12/schema"
 #define NAME_PATTERN "^[A-Za-z0-9_.-]+$"
 
-/* The modules by name, so that the same modules make the same schema. */
+/* The modules, in the order of their names: the same modules make the same schema. */
 typedef struct catalogue {
     const weir_module_t **items;
     size_t count;
@@ -381,12 +381,6 @@ static json_t *root_schema(const catalogue_t *c)
     return put(closed(root, top_properties(c), required), "$defs", defs);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    const weir_module_t *const *left = a, *const *right = b;
-    return strcmp((*left)->name, (*right)->name);
-}
-
 static bool catalogue_make(catalogue_t *c, const modules_t *modules)
 {
     *c = (catalogue_t){NULL, 0};
@@ -398,7 +392,6 @@ static bool catalogue_make(catalogue_t *c, const modules_t *modules)
     size_t i = 0;
     for (const module_t *m = modules->first; m != NULL; m = m->next)
         c->items[i++] = m->desc;
-    qsort(c->items, c->count, sizeof(*c->items), by_name);
     return true;
 }
 

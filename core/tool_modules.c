@@ -11,8 +11,9 @@
 #include "suggest.h"
 #include "tool.h"
 
-/* Load every module there is. Without a configuration the folders are those that weir was built with. */
-static int modules_begin(proc_t *context, const cli_t *cli, weir_error_t *err)
+/* Load every module there is; `bad` tells of one that could not be. Without a configuration the folders are those that weir was
+ * built with. */
+static int modules_begin(proc_t *context, const cli_t *cli, weir_error_t *bad, weir_error_t *err)
 {
     if (cli->is_file_given || access(cli->file, R_OK) == 0) {
         if (tool_begin(context, cli, err) != WEIR_OK)
@@ -24,7 +25,8 @@ static int modules_begin(proc_t *context, const cli_t *cli, weir_error_t *err)
     context->modules = modules_new();
     if (context->modules == NULL)
         return weir_error(err, "out of memory");
-    return modules_load_all(context->modules, context->config, err);
+    (void)modules_load_all(context->modules, context->config, bad);
+    return WEIR_OK;
 }
 
 static int modules_end(proc_t *context, int rc, const weir_error_t *err)
@@ -34,16 +36,22 @@ static int modules_end(proc_t *context, int rc, const weir_error_t *err)
     return tool_end(context, rc, err);
 }
 
-static int modules_list(const modules_t *modules, weir_error_t *err)
+/* What there is has been shown; what could not be loaded is told after it. */
+static int told(const weir_error_t *bad, weir_error_t *err)
 {
-    if (modules->first == NULL)
+    return bad->text[0] == '\0' ? WEIR_OK : weir_error(err, "%s", bad->text);
+}
+
+static int modules_list(const modules_t *modules, const weir_error_t *bad, weir_error_t *err)
+{
+    if (modules->first == NULL && bad->text[0] == '\0')
         return weir_error(err, "there are no modules; set module_path to the folder that has them");
     for (const module_t *module = modules->first; module != NULL; module = module->next)
         describe_line(stdout, module->desc);
-    return WEIR_OK;
+    return told(bad, err);
 }
 
-static int module_show(const modules_t *modules, const char *name, weir_error_t *err)
+static int module_show(const modules_t *modules, const char *name, const weir_error_t *bad, weir_error_t *err)
 {
     const char *nearest = NULL;
     for (const module_t *module = modules->first; module != NULL; module = module->next) {
@@ -55,26 +63,30 @@ static int module_show(const modules_t *modules, const char *name, weir_error_t 
     }
     if (nearest != NULL)
         return weir_error(err, "there is no module '%s'; did you mean '%s'?", name, nearest);
+    if (told(bad, err) != WEIR_OK)
+        return WEIR_EFAIL;
     return weir_error(err, "there is no module '%s'; `weir modules` lists those there are", name);
 }
 
 int tool_modules(const cli_t *cli)
 {
     proc_t context;
-    weir_error_t err = {""};
-    int rc = modules_begin(&context, cli, &err);
+    weir_error_t err = {""}, bad = {""};
+    int rc = modules_begin(&context, cli, &bad, &err);
     if (rc == WEIR_OK)
-        rc =
-            cli->module == NULL ? modules_list(context.modules, &err) : module_show(context.modules, cli->module, &err);
+        rc = cli->module == NULL ? modules_list(context.modules, &bad, &err)
+                                 : module_show(context.modules, cli->module, &bad, &err);
     return modules_end(&context, rc, &err);
 }
 
 int tool_schema(const cli_t *cli)
 {
     proc_t context;
-    weir_error_t err = {""};
-    int rc = modules_begin(&context, cli, &err);
+    weir_error_t err = {""}, bad = {""};
+    int rc = modules_begin(&context, cli, &bad, &err);
     if (rc == WEIR_OK)
         rc = schema_write(stdout, context.modules, &err);
+    if (rc == WEIR_OK)
+        rc = told(&bad, &err);
     return modules_end(&context, rc, &err);
 }

@@ -80,8 +80,9 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
 {
     const weir_module_t *module = modules_find(proc->modules, up->conf->transport);
     if (module == NULL || module->transport == NULL || module->transport->connect == NULL)
-        return weir_error(err, "upstream %s: no loaded module is a transport %s that connects; is it in `modules:`?",
-                          up->pub.name, up->conf->transport);
+        return config_error(&config->source, node_get(up->conf->node, "transport"), err,
+                            "upstream %s: no loaded module is a transport %s that reaches servers; is it in `modules:`?",
+                            up->pub.name, up->conf->transport);
     up->connect = module->transport->connect;
     up->transport = up->conf->transport;
     up->pub.is_shared = up->connect->flags & WEIR_CONNECT_STREAM;
