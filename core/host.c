@@ -8,6 +8,7 @@
 #include "exchange.h"
 #include "http1.h"
 #include "http_date.h"
+#include "jscan.h"
 #include "link.h"
 #include "listener.h"
 #include "log.h"
@@ -95,6 +96,7 @@ static const weir_host_t table = {
     .child_pid = child_pid,
     .listener_is_loopback = listener_is_loopback,
     .timer_at_turn_end = timer_at_turn_end,
+    .text_unescape = jscan_unescape,
 };
 
 const weir_host_t *host_table(void)

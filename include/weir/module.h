@@ -173,6 +173,10 @@ typedef struct weir_host {
 
     /* Fire at the end of this turn of the loop: for what must not happen inside the callback that asks for it. */
     void (*timer_at_turn_end)(weir_timer_t *timer);
+
+    /* The text that a text slice of an envelope stands for when its `is_…_escaped` is set: `out` has room for text.n bytes.
+     * Returns its length. Who compares names must compare these, or a client gets past with "\u0065cho". */
+    size_t (*text_unescape)(weir_slice_t text, char *out);
 } weir_host_t;
 
 /* The head of a reply to the client. */
