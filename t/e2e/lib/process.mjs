@@ -61,6 +61,13 @@ export function start(command, args, options = {}) {
     return task;
 }
 
+/* Runs a command to its end: { code, signal } and what it printed. */
+export async function run(command, args, options) {
+    const task = start(command, args, options);
+    const { code, signal } = await task.ended;
+    return { code, signal, stdout: task.stdout, stderr: task.stderr, output: task.output };
+}
+
 /* What /proc says of one process, or null when it is gone; `started` tells it from a later one with the same pid. */
 export function look(pid) {
     try {

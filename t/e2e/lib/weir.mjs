@@ -32,15 +32,15 @@ async function endWell(task, mark, signal) {
     assert.equal(code, 0, `weir ended with status ${code}${said()}`);
 }
 
-/* Runs `weir ARGUMENTS` in the foreground until `ready:` is on its stderr. */
-export async function runWeir(args, { signal = 'SIGTERM', env = {} } = {}) {
+/* Runs `weir ARGUMENTS` in the foreground until `ready:` is on its stderr; `program` is another weir than the one under test. */
+export async function runWeir(args, { signal = 'SIGTERM', env = {}, program = binary, cwd = repo } = {}) {
     const mark = randomUUID();
-    const task = start(binary, args, { cwd: repo, env: { ...process.env, ...env, [MARK]: mark } });
+    const task = start(program, args, { cwd, env: { ...process.env, ...env, [MARK]: mark } });
     await task.seen(/ready:/);
     return { ...task, task, stderr: () => task.stderr, stdout: () => task.stdout, stop: () => endWell(task, mark, signal) };
 }
 
-/* Runs weir with a configuration text. `url(listener, path)` is where that listener answers. */
+/* Runs weir with a configuration text. `url(listener, path)` is where that listener answers, `admin(path)` the admin service. */
 export async function startWeir(configuration, options = {}) {
     const folder = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
     const file = join(folder, 'weir.yaml');
@@ -52,14 +52,17 @@ export async function startWeir(configuration, options = {}) {
         rmSync(folder, { recursive: true });
         throw error;
     }
-    const port = name => {
-        const line = weir.stderr().match(new RegExp(`listener ${name}: listening on 127\\.0\\.0\\.1:(\\d+)`));
-        assert.ok(line, `the log names the port of listener ${name}:\n${weir.stderr()}`);
+    const portOf = owner => {
+        const line = weir.stderr().match(new RegExp(`${owner}: listening on 127\\.0\\.0\\.1:(\\d+)`));
+        assert.ok(line, `the log names the port of ${owner}:\n${weir.stderr()}`);
         return Number(line[1]);
     };
+    const port = name => portOf(`listener ${name}`);
+    const admin = path => `http://127.0.0.1:${portOf('admin')}${path}`;
+    const status = async () => (await fetch(admin('/status'))).json();
     const stop = async () => {
         await weir.stop();
         rmSync(folder, { recursive: true });
     };
-    return { ...weir, folder, file, port, stop, url: (name, path) => `http://127.0.0.1:${port(name)}${path}` };
+    return { ...weir, folder, file, port, admin, status, stop, url: (name, path) => `http://127.0.0.1:${port(name)}${path}` };
 }
