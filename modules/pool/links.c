@@ -117,7 +117,20 @@ static weir_link_t *links_least_busy(const pool_server_t *s)
     return best;
 }
 
-/* Everybody is busy: the exchange shares the least busy link, and one more is opened for those that come. */
+/* A shared link at work that has room for one more. Those at work are filled first: what one child knows (a subscription, a change
+ * that it has to tell) another one does not. */
+static weir_link_t *links_roomy(const pool_server_t *s)
+{
+    uint64_t room = (uint64_t)s->pool->options->exchanges_per_link;
+    for (const weir_list_t *it = s->busy.next; it != &s->busy; it = it->next) {
+        weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
+        if (link->exchanges < room)
+            return link;
+    }
+    return NULL;
+}
+
+/* All are full: the exchange shares the least busy one, and one more is opened for those that come. */
 static weir_link_t *links_share(pool_server_t *s)
 {
     weir_link_t *link = links_least_busy(s);
@@ -128,7 +141,12 @@ static weir_link_t *links_share(pool_server_t *s)
 
 bool links_take(pool_server_t *s, wait_t *w)
 {
-    weir_link_t *link = w->is_own ? NULL : first_of(&s->idle);
+    weir_link_t *link = NULL;
+    if (!w->is_own) {
+        link = s->pool->is_shared ? links_roomy(s) : NULL;
+        if (link == NULL)
+            link = first_of(&s->idle);
+    }
     if (link == NULL)
         link = first_of(&s->fresh);
     if (link == NULL && !w->is_own)

@@ -15,7 +15,7 @@
 
 typedef struct pool_options {
     int strategy;
-    int64_t min, max, max_waiting;
+    int64_t min, max, max_waiting, exchanges_per_link;
     uint64_t acquire_timeout_ms;
 } pool_options_t;
 
