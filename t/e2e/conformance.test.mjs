@@ -8,8 +8,20 @@ import { conformance, everything, setUp, waysThroughWeir } from './lib/world.mjs
 const revisions = ['2025-06-18', '2025-11-25', '2026-07-28'];
 const servers = { conformance, everything };
 
-/* SERVER, REVISION, WAY → check → why it may differ from the direct run. */
-const differences = {};
+/* SERVER, REVISION, WAY → scenario → why its checks may differ from the direct run. A check that passes through weir and not
+ * directly is no difference. */
+const asJson = {
+    'server-sse-multiple-streams': 'a stdio server says one message, and one message is answered as JSON, without a stream',
+    'server-sse-polling': 'a stdio server has no stream that it could close for the client to come back'
+};
+const differences = {
+    'conformance, 2025-11-25, stdio': asJson,
+    'everything, 2025-11-25, stdio': asJson,
+    'everything, 2026-07-28, stdio': {
+        'server-stateless': 'directly the check of an id fails once for each reply, through weir it passes, once for all of them'
+    }
+};
+const scenarioOf = check => check.split(' / ')[0];
 
 for (const [name, commands] of Object.entries(servers))
     describe(name, () => {
@@ -30,13 +42,14 @@ for (const [name, commands] of Object.entries(servers))
                     const found = {};
                     for (const check of new Set([...direct.keys(), ...checks.keys()])) {
                         const [before, now] = [direct.get(check), checks.get(check)];
-                        if (before?.status === now?.status) continue;
+                        if (before?.status === now?.status || now?.status === 'SUCCESS') continue; // the same, or more than before
                         found[check] = `${before?.status} → ${now?.status}: ${now?.errorMessage ?? before?.errorMessage ?? ''}`;
                     }
                     const named = differences[`${name}, ${revision}, ${way}`] ?? {};
-                    const unnamed = Object.fromEntries(Object.entries(found).filter(([check]) => !(check in named)));
+                    const unnamed = Object.fromEntries(Object.entries(found).filter(([check]) => !(scenarioOf(check) in named)));
                     assert.deepEqual(unnamed, {}, 'these differ and have no name');
-                    assert.deepEqual(Object.keys(named).filter(check => !(check in found)), [], 'these no longer differ'); // prettier-ignore
+                    const differing = new Set(Object.keys(found).map(scenarioOf));
+                    assert.deepEqual(Object.keys(named).filter(scenario => !differing.has(scenario)), [], 'these no longer differ'); // prettier-ignore
                 });
         }
     });
