@@ -196,16 +196,17 @@ static bool nest_in_object(const nest_t *nest)
     return nest->objects[at / 64] >> (at % 64) & 1;
 }
 
-static bool nest_open(jscan_t *j, nest_t *nest, bool is_object)
+static void nest_open(nest_t *nest, bool is_object)
 {
-    if (nest->depth == JSCAN_DEPTH) {
-        j->is_too_deep = true;
-        return false;
-    }
     unsigned at = nest->depth++;
     nest->objects[at / 64] &= ~((uint64_t)1 << at % 64);
     nest->objects[at / 64] |= (uint64_t)is_object << at % 64;
-    return true;
+}
+
+static bool has_room_for_one_more(jscan_t *j, unsigned depth)
+{
+    j->is_too_deep = depth == JSCAN_DEPTH;
+    return !j->is_too_deep;
 }
 
 static bool jscan_key(jscan_t *j)
@@ -238,13 +239,16 @@ static bool nest_next(jscan_t *j, nest_t *nest)
 /* An open bracket. An empty pair is a whole value; otherwise the cursor goes to the first value inside. */
 static bool nest_enter(jscan_t *j, nest_t *nest, bool is_object, bool *is_empty)
 {
+    if (!has_room_for_one_more(j, j->depth + nest->depth))
+        return false;
     j->p++;
     *is_empty = jscan_peek(j) == (is_object ? '}' : ']');
     if (*is_empty) {
         j->p++;
         return true;
     }
-    return nest_open(j, nest, is_object) && (!is_object || jscan_key(j));
+    nest_open(nest, is_object);
+    return !is_object || jscan_key(j);
 }
 
 bool jscan_value(jscan_t *j, weir_slice_t *raw)
@@ -277,12 +281,14 @@ bool jscan_member(jscan_t *j, bool *is_first, jscan_text_t *key, bool *is_over)
     char c = jscan_peek(j);
     *is_over = false;
     if (*is_first) {
-        if (c != '{')
+        if (c != '{' || !has_room_for_one_more(j, j->depth))
             return false;
+        j->depth++;
         j->p++;
         c = jscan_peek(j);
     }
     if (c == '}') {
+        j->depth--;
         j->p++;
         *is_over = true;
         return true;

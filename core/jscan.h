@@ -15,6 +15,7 @@
 
 typedef struct jscan {
     const char *p, *end;
+    unsigned depth;   /* objects that jscan_member() is inside of */
     bool has_newline; /* a raw LF or CR stood between tokens so far */
     bool is_too_deep; /* why the text was refused */
 } jscan_t;

@@ -6,30 +6,52 @@
 #include <stdio.h>
 
 #include "jscan.h"
+#include "method.h"
 
 #define META "io.modelcontextprotocol/"
 
-/* What is found before it is known which of it counts. */
+/* What may stand in a _meta. */
+typedef struct meta {
+    weir_slice_t whole, version, capabilities, progress_token, subscription_id, traceparent;
+} meta_t;
+
+/* What may stand in params, and in a result. It is known only at the end which of the two counts. */
+typedef struct parts {
+    meta_t meta;
+    weir_slice_t name, uri;
+    weir_slice_t handshake_version; /* protocolVersion beside, not inside, _meta */
+    weir_slice_t request_id, token; /* requestId, progressToken: likewise */
+    bool is_name_escaped, is_uri_escaped;
+} parts_t;
+
 typedef struct scan {
     jscan_t json;
     weir_envelope_t *env;
-    weir_slice_t uri, handshake_version; /* params.uri; protocolVersion beside, not inside, _meta */
-    weir_slice_t token;                  /* params.progressToken */
-    bool is_uri_escaped;
-    bool has_version, has_result, has_error, has_id, is_id_bad, is_params_bad, is_method_bad;
+    parts_t *at; /* the ones being read */
+    parts_t params, result;
+    weir_slice_t error; /* raw */
+    bool has_version, has_id, has_result, has_error, is_result_null;
+    bool is_id_bad, is_method_bad, is_params_bad, is_error_bad;
 } scan_t;
 
 typedef bool (*member_fn)(scan_t *s, weir_slice_t key);
 
+/* No key of interest is longer, not even with an escape for every character. */
+#define ESCAPED_KEY_MAX 256
+
+/* Read an object member by member. A key is what it says, not how it is written: "\u0069d" is "id" to whoever parses it. */
 static bool each_member(scan_t *s, member_fn fn)
 {
     jscan_text_t key;
+    char plain[ESCAPED_KEY_MAX];
     bool is_over = false;
     for (bool is_first = true;;) {
         if (!jscan_member(&s->json, &is_first, &key, &is_over))
             return false;
         if (is_over)
             return true;
+        if (key.is_escaped && key.text.n <= sizeof(plain))
+            key.text = weir_slice(plain, jscan_unescape(key.text, plain));
         if (!fn(s, key.text))
             return false;
     }
@@ -73,30 +95,39 @@ static bool token_or_skip(scan_t *s, weir_slice_t *raw)
     return true;
 }
 
+/* An object is read by `fn`; what is no object is only checked. `raw` becomes the whole. */
+static bool scan_object(scan_t *s, member_fn fn, weir_slice_t *raw)
+{
+    bool is_object = jscan_peek(&s->json) == '{';
+    const char *begin = s->json.p;
+    if (is_object ? !each_member(s, fn) : !jscan_value(&s->json, NULL))
+        return false;
+    *raw = weir_slice(begin, (size_t)(s->json.p - begin));
+    return true;
+}
+
 static bool scan_meta_member(scan_t *s, weir_slice_t key)
 {
+    meta_t *meta = &s->at->meta;
     if (weir_slice_eq(key, WEIR_LIT("progressToken")))
-        return token_or_skip(s, &s->env->progress_token);
+        return token_or_skip(s, &meta->progress_token);
     if (weir_slice_eq(key, WEIR_LIT(META "protocolVersion")))
-        return text_or_skip(s, &s->env->version, NULL);
+        return text_or_skip(s, &meta->version, NULL);
     if (weir_slice_eq(key, WEIR_LIT(META "clientCapabilities")))
-        return object_or_skip(s, &s->env->capabilities);
+        return object_or_skip(s, &meta->capabilities);
     if (weir_slice_eq(key, WEIR_LIT(META "subscriptionId")))
-        return token_or_skip(s, &s->env->subscription_id);
+        return token_or_skip(s, &meta->subscription_id);
     if (weir_slice_eq(key, WEIR_LIT("traceparent")))
-        return text_or_skip(s, &s->env->traceparent, NULL);
+        return text_or_skip(s, &meta->traceparent, NULL);
     return jscan_value(&s->json, NULL);
 }
 
 static bool scan_meta(scan_t *s)
 {
+    s->at->meta = (meta_t){0};
     if (jscan_peek(&s->json) != '{')
         return jscan_value(&s->json, NULL);
-    const char *begin = s->json.p;
-    if (!each_member(s, scan_meta_member))
-        return false;
-    s->env->meta = weir_slice(begin, (size_t)(s->json.p - begin));
-    return true;
+    return scan_object(s, scan_meta_member, &s->at->meta.whole);
 }
 
 static bool scan_params_member(scan_t *s, weir_slice_t key)
@@ -104,15 +135,15 @@ static bool scan_params_member(scan_t *s, weir_slice_t key)
     if (weir_slice_eq(key, WEIR_LIT("_meta")))
         return scan_meta(s);
     if (weir_slice_eq(key, WEIR_LIT("name")))
-        return text_or_skip(s, &s->env->name, &s->env->is_name_escaped);
+        return text_or_skip(s, &s->at->name, &s->at->is_name_escaped);
     if (weir_slice_eq(key, WEIR_LIT("uri")))
-        return text_or_skip(s, &s->uri, &s->is_uri_escaped);
+        return text_or_skip(s, &s->at->uri, &s->at->is_uri_escaped);
     if (weir_slice_eq(key, WEIR_LIT("protocolVersion")))
-        return text_or_skip(s, &s->handshake_version, NULL);
+        return text_or_skip(s, &s->at->handshake_version, NULL);
     if (weir_slice_eq(key, WEIR_LIT("requestId")))
-        return token_or_skip(s, &s->env->request_id);
+        return token_or_skip(s, &s->at->request_id);
     if (weir_slice_eq(key, WEIR_LIT("progressToken")))
-        return token_or_skip(s, &s->token);
+        return token_or_skip(s, &s->at->token);
     return jscan_value(&s->json, NULL);
 }
 
@@ -121,7 +152,7 @@ static bool scan_result_member(scan_t *s, weir_slice_t key)
     if (weir_slice_eq(key, WEIR_LIT("_meta")))
         return scan_meta(s);
     if (weir_slice_eq(key, WEIR_LIT("protocolVersion")))
-        return text_or_skip(s, &s->handshake_version, NULL);
+        return text_or_skip(s, &s->at->handshake_version, NULL);
     return jscan_value(&s->json, NULL);
 }
 
@@ -147,32 +178,34 @@ static bool scan_error_member(scan_t *s, weir_slice_t key)
     return true;
 }
 
-/* An object is read by `fn`; what is no object is only checked. `raw` becomes the whole. */
-static bool scan_object(scan_t *s, member_fn fn, weir_slice_t *raw)
-{
-    bool is_object = jscan_peek(&s->json) == '{';
-    const char *begin = s->json.p;
-    if (is_object ? !each_member(s, fn) : !jscan_value(&s->json, NULL))
-        return false;
-    *raw = weir_slice(begin, (size_t)(s->json.p - begin));
-    return true;
-}
-
-/* Of a key that stands twice the last one counts: what the first one's value left behind goes. */
-static void forget_params(scan_t *s)
-{
-    weir_envelope_t *env = s->env;
-    env->name = env->version = env->meta = env->progress_token = env->request_id = (weir_slice_t){NULL, 0};
-    env->capabilities = env->subscription_id = env->traceparent = (weir_slice_t){NULL, 0};
-    s->uri = s->handshake_version = s->token = (weir_slice_t){NULL, 0};
-}
+/* ---- the members of a message; of a key that stands twice, nothing of the first one's value is left ---- */
 
 static bool scan_params(scan_t *s)
 {
-    forget_params(s);
     char first = jscan_peek(&s->json);
     s->is_params_bad = first != '{' && first != '[';
+    s->params = (parts_t){0};
+    s->at = &s->params;
     return scan_object(s, scan_params_member, &s->env->params);
+}
+
+static bool scan_result(scan_t *s)
+{
+    s->has_result = true;
+    s->is_result_null = jscan_peek(&s->json) == 'n';
+    s->result = (parts_t){0};
+    s->at = &s->result;
+    return scan_object(s, scan_result_member, &s->env->result);
+}
+
+/* Some write `"error": null` beside a result. */
+static bool scan_error(scan_t *s)
+{
+    char first = jscan_peek(&s->json);
+    s->has_error = first == '{';
+    s->is_error_bad = first != '{' && first != 'n';
+    s->env->error_code = 0;
+    return scan_object(s, scan_error_member, &s->error);
 }
 
 static bool scan_id(scan_t *s)
@@ -182,6 +215,22 @@ static bool scan_id(scan_t *s)
     if (!token_or_skip(s, &s->env->id))
         return false;
     s->is_id_bad = s->env->id.p == NULL;
+    return true;
+}
+
+/* "tools\/call", as some JSON writers have it, is what everybody who asks for "tools/call" has to see. */
+static bool scan_method(scan_t *s)
+{
+    weir_envelope_t *env = s->env;
+    s->is_method_bad = jscan_peek(&s->json) != '"';
+    env->is_method_escaped = false;
+    if (!text_or_skip(s, &env->method, &env->is_method_escaped))
+        return false;
+    weir_slice_t plain = env->is_method_escaped ? method_plain(env->method) : (weir_slice_t){NULL, 0};
+    if (plain.p != NULL) {
+        env->method = plain;
+        env->is_method_escaped = false;
+    }
     return true;
 }
 
@@ -195,51 +244,57 @@ static bool scan_top_member(scan_t *s, weir_slice_t key)
     }
     if (weir_slice_eq(key, WEIR_LIT("id")))
         return scan_id(s);
-    if (weir_slice_eq(key, WEIR_LIT("method"))) {
-        s->is_method_bad = jscan_peek(&s->json) != '"';
-        return text_or_skip(s, &s->env->method, &s->env->is_method_escaped);
-    }
+    if (weir_slice_eq(key, WEIR_LIT("method")))
+        return scan_method(s);
     if (weir_slice_eq(key, WEIR_LIT("params")))
         return scan_params(s);
-    if (weir_slice_eq(key, WEIR_LIT("result"))) {
-        s->has_result = true;
-        return scan_object(s, scan_result_member, &s->env->result);
-    }
-    if (weir_slice_eq(key, WEIR_LIT("error"))) {
-        s->has_error = jscan_peek(&s->json) == '{';
-        return scan_object(s, scan_error_member, &s->env->result);
-    }
+    if (weir_slice_eq(key, WEIR_LIT("result")))
+        return scan_result(s);
+    if (weir_slice_eq(key, WEIR_LIT("error")))
+        return scan_error(s);
     return jscan_value(&s->json, NULL);
 }
 
-/* Which of JSON-RPC's four it is, WEIR_KIND_NONE: none. */
+/* Which of JSON-RPC's four it is, WEIR_KIND_NONE: none, or two of them, which one reader could take for one and another for the other. */
 static weir_kind_t kind_of(const scan_t *s)
 {
     const weir_envelope_t *env = s->env;
-    if (!s->has_version || s->is_method_bad || s->is_params_bad)
+    if (!s->has_version || s->is_method_bad || s->is_params_bad || s->is_error_bad)
         return WEIR_KIND_NONE;
-    if (env->method.p != NULL && !s->is_id_bad)
+    bool has_result = s->has_result && !(s->is_result_null && (env->method.p != NULL || s->has_error));
+    if (env->method.p != NULL) {
+        if (has_result || s->has_error || s->is_id_bad)
+            return WEIR_KIND_NONE;
         return s->has_id ? WEIR_KIND_REQUEST : WEIR_KIND_NOTIFICATION;
-    if (env->method.p == NULL && s->has_result && !s->has_error && s->has_id && !s->is_id_bad)
-        return WEIR_KIND_RESULT;
-    if (env->method.p == NULL && s->has_error && !s->has_result)
+    }
+    if (env->params.p != NULL || has_result == s->has_error)
+        return WEIR_KIND_NONE;
+    if (s->has_error)
         return WEIR_KIND_ERROR;
-    return WEIR_KIND_NONE;
+    return s->has_id && !s->is_id_bad ? WEIR_KIND_RESULT : WEIR_KIND_NONE;
 }
 
 /* Some members mean something only beside others, which may come later. */
 static void settle(scan_t *s)
 {
     weir_envelope_t *env = s->env;
-    if (env->name.p == NULL) {
-        env->name = s->uri;
-        env->is_name_escaped = s->is_uri_escaped;
-    }
-    bool is_handshake = weir_slice_eq(env->method, WEIR_LIT("initialize")) && env->capabilities.p == NULL;
-    if (env->kind == WEIR_KIND_RESULT || is_handshake)
-        env->version = s->handshake_version;
-    if (weir_slice_eq(env->method, WEIR_LIT("notifications/progress")))
-        env->progress_token = s->token;
+    bool is_reply = env->method.p == NULL;
+    const parts_t *at = is_reply ? &s->result : &s->params;
+    bool is_handshake = weir_slice_eq(env->method, WEIR_LIT("initialize")) && at->meta.capabilities.p == NULL;
+    bool is_progress = weir_slice_eq(env->method, WEIR_LIT("notifications/progress"));
+    env->name = at->name.p != NULL ? at->name : at->uri;
+    env->is_name_escaped = at->name.p != NULL ? at->is_name_escaped : at->is_uri_escaped;
+    env->version = is_handshake || env->kind == WEIR_KIND_RESULT ? at->handshake_version : at->meta.version;
+    env->capabilities = at->meta.capabilities;
+    env->meta = at->meta.whole;
+    env->progress_token = is_progress ? at->token : at->meta.progress_token;
+    env->request_id = at->request_id;
+    env->subscription_id = at->meta.subscription_id;
+    env->traceparent = at->meta.traceparent;
+    if (env->kind == WEIR_KIND_ERROR)
+        env->result = s->error;
+    else if (!is_reply)
+        env->result = (weir_slice_t){NULL, 0};
     env->has_newline = s->json.has_newline;
 }
 
@@ -253,8 +308,11 @@ static weir_scan_t refuse(const scan_t *s, weir_envelope_t *env, weir_scan_t why
 
 weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope)
 {
-    scan_t s = {.json = jscan_over(bytes), .env = envelope};
+    scan_t s;
+    memset(&s, 0, sizeof(s));
     memset(envelope, 0, sizeof(*envelope));
+    s.json = jscan_over(bytes);
+    s.env = envelope;
     char first = jscan_peek(&s.json);
     bool is_read = first == '{' ? each_member(&s, scan_top_member) : jscan_value(&s.json, NULL);
     if (!is_read || !jscan_at_end(&s.json))
@@ -266,12 +324,13 @@ weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope)
     return WEIR_SCAN_OK;
 }
 
-/* The edit that stands first behind `from`, or NULL. */
-static const weir_edit_t *edit_after(const weir_edit_t *edits, size_t nedits, const char *from)
+/* The edit that is next in the text, or NULL. What begins inside of an edit that is done already is not looked at. */
+static const weir_edit_t *edit_next(const weir_edit_t *edits, size_t nedits, unsigned done, const char *from)
 {
     const weir_edit_t *first = NULL;
     for (size_t i = 0; i < nedits; i++)
-        if (edits[i].at.p != NULL && edits[i].at.p >= from && (first == NULL || edits[i].at.p < first->at.p))
+        if (!(done >> i & 1) && edits[i].at.p != NULL && edits[i].at.p >= from &&
+            (first == NULL || edits[i].at.p < first->at.p))
             first = &edits[i];
     return first;
 }
@@ -281,13 +340,15 @@ size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, siz
 {
     const char *from = message->bytes.p, *end = message->bytes.p + message->bytes.n;
     size_t n = 0;
+    unsigned done = 0; /* one bit for each edit */
     const weir_edit_t *edit;
-    while ((edit = edit_after(edits, nedits, from)) != NULL) {
+    while ((edit = edit_next(edits, nedits, done, from)) != NULL) {
         if (n + 2 > max)
             return 0;
         out[n++] = weir_slice(from, (size_t)(edit->at.p - from));
         out[n++] = edit->with;
         from = edit->at.p + edit->at.n;
+        done |= 1u << (edit - edits);
     }
     if (n + 1 > max)
         return 0;

@@ -2,7 +2,7 @@
  *
  * A message is scanned once. The scan checks that the bytes are one valid JSON value (RFC 8259, UTF-8) and notes where the
  * parts stand that somebody between client and server may need; nothing is copied and no tree is built. All slices of an
- * envelope point into the scanned bytes.
+ * envelope point into the scanned bytes; only the method may point elsewhere.
  */
 #ifndef WEIR_MESSAGE_H
 #define WEIR_MESSAGE_H
@@ -48,15 +48,15 @@ typedef enum weir_scan {
  * part has p == NULL. Duplicate keys: the last one counts, as in JSON.parse. */
 typedef struct weir_envelope {
     weir_kind_t kind;
-    weir_slice_t id;             /* raw */
-    weir_slice_t method;         /* text */
-    weir_slice_t params;         /* raw, params of a request or notification */
-    weir_slice_t result;         /* raw, result or error of a reply */
-    weir_slice_t name;           /* text: params.name, or else params.uri */
-    weir_slice_t version;        /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for an `initialize`
+    weir_slice_t id;           /* raw */
+    weir_slice_t method;       /* text; one of MCP's stands as its plain name, also where it was written with escapes */
+    weir_slice_t params;       /* raw, params of a request or notification */
+    weir_slice_t result;       /* raw, result or error of a reply */
+    weir_slice_t name;         /* text: params.name, or else params.uri */
+    weir_slice_t version;      /* text: params._meta."io.modelcontextprotocol/protocolVersion"; for an `initialize`
                                     without `capabilities` params.protocolVersion; in a result, result.protocolVersion */
-    weir_slice_t capabilities;   /* raw object: params._meta."io.modelcontextprotocol/clientCapabilities" */
-    weir_slice_t meta;           /* raw: params._meta, or result._meta */
+    weir_slice_t capabilities; /* raw object: params._meta."io.modelcontextprotocol/clientCapabilities" */
+    weir_slice_t meta;         /* raw: params._meta, or result._meta */
     weir_slice_t progress_token; /* raw: params._meta.progressToken; in `notifications/progress` params.progressToken */
     weir_slice_t request_id;     /* raw: params.requestId (of `notifications/cancelled`) */
     weir_slice_t subscription_id; /* raw: _meta."io.modelcontextprotocol/subscriptionId" of params or result */
