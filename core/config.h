@@ -36,6 +36,7 @@ typedef struct conf_listener {
     size_t ntls;
     conf_route_t *routes;
     size_t nroutes;
+    int64_t max_exchanges; /* of one client on a stream transport */
     const node_t *node;
 } conf_listener_t;
 
@@ -59,6 +60,7 @@ typedef struct conf_upstream {
     size_t nservers;
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
+    uint64_t max_message;
     uint64_t probe_timeout_ms;  /* for finding out an era */
     uint64_t session_idle_ms;   /* sessions: { idle_timeout } */
     uint64_t session_resume_ms; /* sessions: { resume_timeout } */

@@ -71,6 +71,8 @@ const weir_option_t conf_listener_options[] = {
      "the transport, or several that share the port"},
     {"listen", WEIR_TYPE_STRINGS, LISTENER(listen), NULL, 0, 0, NULL, true,
      "addresses: 127.0.0.1:8080, [::1]:8080, :8080 (all), unix:/run/weir.sock"},
+    {"max_exchanges", WEIR_TYPE_INT, LISTENER(max_exchanges), "256", 1, 65535, NULL, false,
+     "exchanges that one client on a stream may have in flight; then nothing more is read from it"},
     END,
 };
 
@@ -106,6 +108,8 @@ const weir_option_t conf_upstream_options[] = {
      "how long a server may take to say which era it speaks"},
     {"buffer_limit", WEIR_TYPE_SIZE, UPSTREAM(buffer_limit), "256KiB", 4096, 1073741824, NULL, false,
      "bytes that wait for one client, or for one server, before the other side is stopped"},
+    {"max_message", WEIR_TYPE_SIZE, UPSTREAM(max_message), "4MiB", 1024, 1073741824, NULL, false,
+     "bytes that one message of a server may have, where weir reads its messages one by one"},
     END,
 };
 

@@ -14,6 +14,7 @@
 #include "call.h"
 #include "chain.h"
 #include "channel.h"
+#include "cut.h"
 #include "exchanges.h"
 #include "failure.h"
 #include "grant.h"
@@ -112,6 +113,8 @@ weir_exchange_t *exchange_new(weir_listener_t *listener, void *client)
     ex->timer = (weir_timer_t){.fire = exchange_timed_out, .arg = ex};
     weir_list_init(&ex->timer.node);
     weir_list_init(&ex->on_link);
+    weir_list_init(&ex->of_client);
+    ex->target = WEIR_LIT("/");
     weir_list_init(&ex->pub.carrier_node);
     ex->start_us = clock_us();
     weir_list_append(&all->live, &ex->node);
@@ -170,8 +173,8 @@ void exchange_start(weir_exchange_t *pub)
     exchange_take_note(ex);
     if (pub->era == WEIR_ERA_UNKNOWN)
         pub->era = era_of(pub);
-    weir_slice_t host = pub->head == NULL ? WEIR_LIT("") : weir_head_value(pub->head, WEIR_FIELD_HOST);
-    weir_slice_t target = pub->head == NULL ? WEIR_LIT("/") : pub->head->target;
+    weir_slice_t host = pub->head == NULL ? ex->host : weir_head_value(pub->head, WEIR_FIELD_HOST);
+    weir_slice_t target = pub->head == NULL ? ex->target : pub->head->target;
     upstream_t *up = listener_route(pub->listener, host, target);
     if (up == NULL) {
         exchange_fail(pub, WEIR_REASON_NOT_FOUND, "listener %s has no route for %.*s", pub->listener->name,
@@ -198,6 +201,7 @@ void exchange_enter(exchange_t *ex, upstream_t *up)
 {
     ex->upstream = up;
     ex->pub.upstream = &up->pub;
+    ex->pub.is_watched = up->is_watched;
     ex->is_counted = proc->kind == PROC_WORKER;
     if (ex->is_counted)
         stats_begin(up->stats);
@@ -307,6 +311,7 @@ void exchanges_sweep(void)
         exchange_t *ex = WEIR_CONTAINER(it, exchange_t, node);
         weir_list_remove(it);
         ex->pub.magic = 0;
+        cut_free(ex->cut);
         if (ex->arena != NULL)
             arena_reset(ex->arena);
         if (all->nspare >= SPARE_MAX) {

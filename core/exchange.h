@@ -69,9 +69,14 @@ typedef struct exchange {
     struct session *session; /* keeper: the legacy session it belongs to */
     uint8_t session_id[16];  /* kept session, from the token or of a new one */
     bool has_session;
-    uint8_t keeper;       /* that holds the session */
-    char *id;             /* the raw id, once the request's buffers have gone */
-    weir_slice_t version; /* negotiated in the session */
+    bool is_answered;          /* the client has its answer; what still comes is read over */
+    uint8_t keeper;            /* that holds the session */
+    char *id;                  /* the raw id, once the request's buffers have gone */
+    struct cut *cut;           /* cuts the reply into messages */
+    weir_slice_t event_id;     /* of the event at hand, while it is handed on */
+    weir_list_t of_client;     /* in the list of a client on a stream transport */
+    weir_slice_t host, target; /* where it goes when no head says it */
+    weir_slice_t version;      /* negotiated in the session */
     exchange_note_t note;
     char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
     void *state_base;
@@ -109,6 +114,10 @@ int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n);
 void reply_end(weir_exchange_t *pub);
 int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
 void reply_accepted(exchange_t *ex, uint16_t status);
+/* A message that was cut out of a reply of bytes; the answer does not end the exchange, whose link is still at work. reply_over()
+ * does, when all has come. */
+int reply_cut(exchange_t *ex, const weir_message_t *message, bool is_final);
+void reply_over(exchange_t *ex);
 void reply_stream(exchange_t *ex);
 
 /* For core: start an exchange whose upstream is known already (keepers), or go on with it after the era was found out. */

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "child.h"
+#include "client.h"
 #include "exchange.h"
 #include "http1.h"
 #include "http_date.h"
@@ -97,6 +98,10 @@ static const weir_host_t table = {
     .listener_is_loopback = listener_is_loopback,
     .timer_at_turn_end = timer_at_turn_end,
     .text_unescape = jscan_unescape,
+    .client_new = client_new,
+    .client_message = client_message,
+    .client_drained = client_drained,
+    .client_gone = client_gone,
 };
 
 const weir_host_t *host_table(void)

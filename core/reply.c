@@ -4,8 +4,10 @@
 #include "call.h"
 #include "chain.h"
 #include "channel.h"
+#include "cut.h"
 #include "exchanges.h"
 #include "grant.h"
+#include "message.h"
 #include "proc.h"
 #include "timer.h"
 
@@ -64,6 +66,14 @@ static bool head_has_body(const exchange_t *ex, const weir_head_t *head)
     return head->status >= 200 && head->status != 204 && head->status != 304 && head->content_length != 0;
 }
 
+/* The accept side knows nothing of HTTP: what comes is cut into messages. */
+static int reply_head_cut(exchange_t *ex, const weir_head_t *head)
+{
+    reply_begin(ex, head->status);
+    reply_rearm(ex);
+    return cut_begin(ex, head);
+}
+
 int reply_head(weir_exchange_t *pub, const weir_head_t *head)
 {
     exchange_t *ex = exchange_of(pub);
@@ -71,6 +81,10 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
         return WEIR_ECLOSED;
     grant_from_reply(ex, head);
     ex->is_stream = is_event_stream(weir_head_value(head, WEIR_FIELD_CONTENT_TYPE));
+    if (pub->wants_messages)
+        return reply_head_cut(ex, head);
+    if (pub->is_watched && cut_begin(ex, head) != WEIR_OK)
+        return WEIR_ECLOSED;
     weir_reply_t reply = {
         .status = head->status,
         .head = head,
@@ -94,7 +108,9 @@ int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
     exchange_t *ex = exchange_of(pub);
     if (ex->state != EXCHANGE_REPLYING)
         return WEIR_ECLOSED;
-    int result = ex->accept->reply_bytes(pub, chunks, n);
+    int result = ex->cut == NULL ? WEIR_OK : cut_bytes(ex, chunks, n);
+    if (!pub->wants_messages)
+        result = ex->accept->reply_bytes(pub, chunks, n);
     if (ex->state == EXCHANGE_ENDED)
         return WEIR_ECLOSED;
     if (!ex->is_stream)
@@ -108,8 +124,53 @@ void reply_end(weir_exchange_t *pub)
     if (ex->state != EXCHANGE_REPLYING)
         return;
     timer_stop(&ex->timer);
-    ex->accept->reply_end(pub);
+    if (ex->cut != NULL)
+        cut_end(ex);
+    if (!pub->wants_messages)
+        reply_over(ex);
+}
+
+void reply_over(exchange_t *ex)
+{
+    if (ex->pub.client != NULL)
+        ex->accept->reply_end(&ex->pub);
     exchange_end(ex, WEIR_REASON_NONE);
+}
+
+int reply_cut(exchange_t *ex, const weir_message_t *message, bool is_final)
+{
+    weir_chunk_t chunk = {.bytes = message->bytes};
+    chain_reply(ex, message);
+    if (!ex->pub.wants_messages || ex->state == EXCHANGE_ENDED)
+        return ex->state == EXCHANGE_ENDED ? WEIR_ECLOSED : WEIR_OK;
+    int result = ex->accept->reply_message(&ex->pub, &chunk, 1, ex->event_id, is_final);
+    if (ex->state == EXCHANGE_ENDED)
+        return WEIR_ECLOSED;
+    if (!is_final)
+        return result;
+    /* The client has its answer. The link has to come to the end of its own reply before it can carry another. */
+    ex->is_answered = true;
+    ex->pub.client = NULL;
+    reply_source_pause(ex, false);
+    return WEIR_OK;
+}
+
+/* A message of a stream link, for the modules that look at them. */
+static void reply_watch(exchange_t *ex, const weir_chunk_t *parts, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += parts[i].bytes.n;
+    char *whole = exchange_alloc(&ex->pub, size);
+    if (whole == NULL)
+        return;
+    weir_message_t message = {.bytes = weir_slice(whole, size)};
+    for (size_t i = 0; i < n; i++) {
+        memcpy(whole, parts[i].bytes.p, parts[i].bytes.n);
+        whole += parts[i].bytes.n;
+    }
+    if (message_scan(message.bytes, &message.envelope) == WEIR_SCAN_OK)
+        chain_reply(ex, &message);
 }
 
 int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
@@ -120,6 +181,8 @@ int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slic
         reply_begin(ex, 200);
     if (!is_final)
         ex->is_stream = true;
+    if (ex->pub.is_watched)
+        reply_watch(ex, parts, n);
     int result = ex->accept->reply_message(&ex->pub, parts, n, event_id, is_final);
     if (ex->state == EXCHANGE_ENDED)
         return WEIR_ECLOSED;

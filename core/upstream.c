@@ -57,6 +57,7 @@ static int upstream_instance(const config_t *config, upstream_t *up, const conf_
     if (item->self == NULL)
         return weir_error_wrap(err, "%s:%d:%d: upstream %s: %s: ", config->file, conf->line, conf->column, up->pub.name,
                                conf->module);
+    up->is_watched = up->is_watched || module->exchange->reply != NULL;
     up->state_size += (uint32_t)((module->exchange->state_size + 15) & ~(size_t)15);
     up->nchain++;
     return WEIR_OK;
@@ -80,9 +81,10 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
 {
     const weir_module_t *module = modules_find(proc->modules, up->conf->transport);
     if (module == NULL || module->transport == NULL || module->transport->connect == NULL)
-        return config_error(&config->source, node_get(up->conf->node, "transport"), err,
-                            "upstream %s: no loaded module is a transport %s that reaches servers; is it in `modules:`?",
-                            up->pub.name, up->conf->transport);
+        return config_error(
+            &config->source, node_get(up->conf->node, "transport"), err,
+            "upstream %s: no loaded module is a transport %s that reaches servers; is it in `modules:`?", up->pub.name,
+            up->conf->transport);
     up->connect = module->transport->connect;
     up->transport = up->conf->transport;
     up->pub.is_shared = up->connect->flags & WEIR_CONNECT_STREAM;
@@ -181,6 +183,7 @@ int upstream_new(const config_t *config, const conf_upstream_t *conf, upstream_t
     up->pub.name = conf->name;
     up->pub.reply_timeout_ms = conf->reply_timeout_ms;
     up->pub.buffer_limit = conf->buffer_limit;
+    up->pub.max_message = conf->max_message;
     up->digest = conf->digest;
     up->name_hash = name_hash64(conf->name);
     up->stats = stats_row(conf->name);

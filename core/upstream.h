@@ -50,6 +50,7 @@ typedef struct upstream {
     uint64_t digest;          /* of the definition */
     uint64_t name_hash;       /* what a session token says */
     bool is_kept;             /* the links live in a keeper, and this is a worker */
+    bool is_watched;          /* a module of its chain looks at messages of replies */
     bool is_retired;          /* a newer configuration has no such upstream any more */
     weir_timeouts_t *reply_timeouts;
     struct stats_row *stats;

@@ -149,6 +149,7 @@ static int worker_set_up(worker_t *w, const process_args_t *args, weir_error_t *
 
 static void worker_tear_down(worker_t *w)
 {
+    proc->is_stopping = true;
     if (w->admin != NULL)
         admin_stop(w->admin);
     room_clear(&w->room);

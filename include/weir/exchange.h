@@ -111,12 +111,15 @@ struct weir_exchange {
     bool is_tls;                 /* the client came over TLS */
     bool wants_messages;         /* the accept side, or a module, takes the reply as messages and never as bytes */
     weir_listener_t *listener;
-    weir_upstream_t *upstream; /* after routing */
-    weir_link_t *link;         /* after the chain has leased one */
-    void *client;              /* the accept side's own; NULL once the client has gone */
-    void *carrier;             /* the connect side's own */
-    weir_list_t carrier_node;  /* likewise */
-    weir_chunk_t body;         /* the message's bytes and the buffer that owns them */
+    weir_upstream_t *upstream;  /* after routing */
+    weir_link_t *link;          /* after the chain has leased one */
+    void *client;               /* the accept side's own; NULL once the client has gone */
+    void *carrier;              /* the connect side's own */
+    weir_list_t carrier_node;   /* likewise */
+    weir_chunk_t body;          /* the message's bytes and the buffer that owns them */
+    bool is_watched;            /* a module of the chain looks at messages of the reply: it must come readable */
+    weir_slice_t revision;      /* of a client without a head: negotiated in its session, empty: none */
+    weir_slice_t authorization; /* of a client without a head: the Authorization it came with, empty: none */
 };
 
 typedef enum weir_link_state {
@@ -157,7 +160,8 @@ struct weir_upstream {
     void *options;     /* read by the transport's upstream option table */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
-    bool is_shared; /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */
+    bool is_shared;       /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */
+    uint64_t max_message; /* bytes of one message of a server */
 };
 
 #endif

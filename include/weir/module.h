@@ -65,6 +65,28 @@ typedef struct weir_child_spec {
     void (*started)(void *owner); /* the command runs */
 } weir_child_spec_t;
 
+/* A client on a stream transport, from the host's side: its messages become exchanges, what answers them messages again. The transport
+ * only frames. */
+typedef struct weir_client weir_client_t;
+
+/* What is known of a client when it comes. All slices are copied. */
+typedef struct weir_client_intro {
+    weir_slice_t peer;          /* its address as text */
+    weir_slice_t host, target;  /* what routes look at; an empty target is "/" */
+    weir_slice_t authorization; /* goes to servers over HTTP; empty: none */
+    bool is_tls;
+} weir_client_intro_t;
+
+/* What the host wants of the transport. `owner` is what it gave to client_new(). */
+typedef struct weir_client_events {
+    /* Write one message, made of parts. WEIR_EFULL: the client is full, client_drained() follows when it takes bytes again. */
+    int (*write)(void *owner, const weir_chunk_t *parts, size_t n);
+    /* Too much is in flight: hand in no message, and go on again. */
+    void (*pause)(void *owner, bool is_paused);
+    /* The conversation is over: write what is queued, close, and call client_gone() now or later. */
+    void (*end)(void *owner, const char *why);
+} weir_client_events_t;
+
 /* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
 typedef struct weir_host {
     uint16_t abi_major, abi_minor;
@@ -177,6 +199,15 @@ typedef struct weir_host {
     /* The text that a text slice of an envelope stands for when its `is_…_escaped` is set: `out` has room for text.n bytes.
      * Returns its length. Who compares names must compare these, or a client gets past with "\u0065cho". */
     size_t (*text_unescape)(weir_slice_t text, char *out);
+
+    /* The accept side of stream transports. client_message: one whole message; `buf` (may be NULL) is referenced while it is needed,
+     * without one the bytes must stay until the call returns and are copied where they are kept longer. It may call `write`, `pause` and
+     * `end` before it returns. client_gone: the connection has ended; nothing is called any more. */
+    weir_client_t *(*client_new)(weir_listener_t *listener, const weir_client_intro_t *intro,
+                                 const weir_client_events_t *events, void *owner);
+    void (*client_message)(weir_client_t *client, const weir_chunk_t *message);
+    void (*client_drained)(weir_client_t *client);
+    void (*client_gone)(weir_client_t *client);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -112,7 +112,7 @@ static void out_client_fields(head_out_t *out, const target_t *target, const wei
                FIELD_BIT(WEIR_FIELD_X_FORWARDED_PROTO);
     if (tells_rfc(target))
         ids |= FIELD_BIT(WEIR_FIELD_FORWARDED);
-    head_filter_t filter = {ids, accept_encoding, ex->wants_messages ? 1 : 0};
+    head_filter_t filter = {ids, accept_encoding, ex->wants_messages || ex->is_watched ? 1 : 0};
     head_copy(out, ex->head, &filter);
 }
 
@@ -123,8 +123,15 @@ static void out_own_fields(head_out_t *out, const weir_exchange_t *ex)
     OUT_LIT(out, "Accept: application/json, text/event-stream\r\n");
     if (ex->verb == WEIR_VERB_MESSAGE)
         OUT_LIT(out, "Content-Type: application/json\r\n");
-    if (!mirror_is_modern(env->version))
+    if (ex->authorization.n > 0)
+        out_field(out, WEIR_LIT("Authorization"), ex->authorization);
+    if (ex->last_event_id.n > 0)
+        out_field(out, WEIR_LIT("Last-Event-ID"), ex->last_event_id);
+    if (!mirror_is_modern(env->version)) {
+        if (ex->revision.n > 0)
+            out_field(out, WEIR_LIT("MCP-Protocol-Version"), ex->revision);
         return;
+    }
     out_field(out, WEIR_LIT("MCP-Protocol-Version"), env->version);
     if (env->method.n > 0 && !env->is_method_escaped)
         out_field(out, WEIR_LIT("Mcp-Method"), env->method);

@@ -125,7 +125,7 @@ static void pipe_too_long(const pipe_t *p)
     p->host->log(WEIR_LOG_WARN, "%s: %s[%ld]: skipped a message longer than max_message (%llu bytes)",
                  p->link->server->upstream->name, p->link->server->name,
                  p->child == NULL ? 0L : p->host->child_pid(p->child),
-                 (unsigned long long)p->command->options->max_message);
+                 (unsigned long long)p->link->server->upstream->max_message);
 }
 
 /* Hand on every whole line that was read, also to a link that was paused by the first of them. */
@@ -135,7 +135,7 @@ static void pipe_lines(pipe_t *p)
     lines_found_t found;
     size_t at = 0;
     while (p->state != PIPE_GONE &&
-           (found = lines_next(&p->lines, p->host, &at, p->command->options->max_message, &line)) != LINES_MORE) {
+           (found = lines_next(&p->lines, p->host, &at, p->link->server->upstream->max_message, &line)) != LINES_MORE) {
         if (found == LINES_TOO_LONG) {
             pipe_too_long(p);
         } else if (line.n > 0) {
@@ -417,13 +417,6 @@ static const weir_option_t command_options[] = {
      .min = 1,
      .max = 86400000,
      .doc = "between closing its stdin and SIGTERM, and between SIGTERM and SIGKILL"},
-    {.name = "max_message",
-     .type = WEIR_TYPE_SIZE,
-     .offset = AT(max_message),
-     .fallback = "4MiB",
-     .min = 1024,
-     .max = 1 << 30,
-     .doc = "longer lines of its output are skipped and logged"},
     {.name = NULL},
 };
 

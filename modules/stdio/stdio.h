@@ -17,7 +17,6 @@ typedef struct command_options {
     uint64_t limit_cpu_ms;
     uint64_t start_timeout_ms;
     uint64_t stop_timeout_ms;
-    uint64_t max_message;
 } command_options_t;
 
 /* The command of an upstream, and how it fared lately. Owned by the server it is the carrier of. */

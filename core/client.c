@@ -1,0 +1,401 @@
+/* client.c: see client.h. */
+#include "client.h"
+
+#include <stdlib.h>
+
+#include "buf.h"
+#include "exchanges.h"
+#include "log.h"
+#include "message.h"
+#include "proc.h"
+#include "timer.h"
+
+/* How soon the stream of unasked messages is opened again after a server has ended it. */
+#define LISTEN_AGAIN_MS 1000
+#define REVISION_MAX 16
+#define EVENT_ID_KEPT 128
+
+struct weir_client {
+    weir_listener_t *listener;
+    const weir_client_events_t *events;
+    void *owner; /* NULL: gone; only its session is still being ended */
+    weir_list_t exchanges;
+    uint32_t in_flight;
+    char *token; /* of its session, NULL: none */
+    char revision[REVISION_MAX];
+    char event_id[EVENT_ID_KEPT]; /* of the newest event that was heard */
+    exchange_t *listen;
+    weir_timer_t again, burial;
+    bool is_tls, is_paused, cannot_listen;
+    char *peer, *host, *target, *authorization;
+};
+
+static int client_head(weir_exchange_t *pub, const weir_reply_t *reply);
+static int client_answer(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n);
+static int client_reply(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id,
+                        bool is_final);
+static void client_end(weir_exchange_t *pub);
+static void client_fail(weir_exchange_t *pub, const weir_failure_t *failure);
+
+static const weir_accept_t client_accept = {
+    .reply_head = client_head,
+    .reply_bytes = client_answer,
+    .reply_message = client_reply,
+    .reply_end = client_end,
+    .fail = client_fail,
+};
+
+/* ---- exchanges ---- */
+
+static void client_mind_flood(weir_client_t *client)
+{
+    bool is_full = client->in_flight >= (uint64_t)client->listener->conf->max_exchanges;
+    if (client->owner == NULL || is_full == client->is_paused)
+        return;
+    client->is_paused = is_full;
+    client->events->pause(client->owner, is_full);
+}
+
+static exchange_t *client_exchange(weir_client_t *client, weir_verb_t verb)
+{
+    weir_exchange_t *pub = exchange_new(client->listener, client);
+    if (pub == NULL)
+        return NULL;
+    exchange_t *ex = exchange_of(pub);
+    ex->accept = &client_accept;
+    ex->host = weir_slice_str(client->host);
+    ex->target = weir_slice_str(client->target);
+    pub->verb = verb;
+    pub->wants_messages = true;
+    pub->is_tls = client->is_tls;
+    pub->peer = weir_slice_str(client->peer);
+    pub->authorization = weir_slice_str(client->authorization);
+    pub->session_token = weir_slice_str(client->token);
+    pub->revision = weir_slice_str(client->revision);
+    weir_list_append(&client->exchanges, &ex->of_client);
+    client->in_flight++;
+    return ex;
+}
+
+/* The exchange will not call back any more. */
+static void client_forget(weir_client_t *client, exchange_t *ex)
+{
+    weir_list_remove(&ex->of_client);
+    client->in_flight--;
+    if (client->listen == ex)
+        client->listen = NULL;
+}
+
+static void client_free(void *arg)
+{
+    weir_client_t *client = arg;
+    timer_stop(&client->again);
+    free(client->token);
+    free(client->peer);
+    free(client->host);
+    free(client->target);
+    free(client->authorization);
+    free(client);
+}
+
+/* After an exchange: a client that has gone leaves with its last one. */
+static void client_settle(weir_client_t *client)
+{
+    if (client->owner != NULL)
+        client_mind_flood(client);
+    else if (client->in_flight == 0)
+        timer_at_turn_end(&client->burial);
+}
+
+static bool is_method(const exchange_t *ex, weir_slice_t method)
+{
+    return weir_slice_eq(weir_slice(ex->note.method, ex->note.method_n), method);
+}
+
+/* ---- the stream of what the server says unasked ---- */
+
+static void client_listen(void *arg)
+{
+    weir_client_t *client = arg;
+    if (client->owner == NULL || client->token == NULL || client->listen != NULL || client->cannot_listen)
+        return;
+    exchange_t *ex = client_exchange(client, WEIR_VERB_LISTEN);
+    if (ex == NULL)
+        return;
+    client->listen = ex;
+    ex->pub.last_event_id = weir_slice_str(client->event_id);
+    exchange_start(&ex->pub);
+}
+
+static void client_listen_again(weir_client_t *client)
+{
+    if (client->owner != NULL && !client->cannot_listen)
+        timer_start(timers_get(LISTEN_AGAIN_MS), &client->again);
+}
+
+static void client_note_event(weir_client_t *client, weir_slice_t id)
+{
+    if (id.n == 0 || id.n >= sizeof(client->event_id))
+        return;
+    memcpy(client->event_id, id.p, id.n);
+    client->event_id[id.n] = '\0';
+}
+
+/* ---- the session ---- */
+
+static void client_end_session(weir_client_t *client)
+{
+    if (client->token == NULL || proc->is_stopping)
+        return;
+    exchange_t *ex = client_exchange(client, WEIR_VERB_END);
+    if (ex != NULL)
+        exchange_start(&ex->pub);
+}
+
+/* `initialize` was answered: the connection has a session when the server gave one. */
+static void client_begin_session(weir_client_t *client, const exchange_t *ex, weir_slice_t answer)
+{
+    weir_envelope_t env;
+    weir_slice_t token = ex->pub.session_grant;
+    if (message_scan(answer, &env) == WEIR_SCAN_OK && env.version.n > 0 && env.version.n < sizeof(client->revision)) {
+        memcpy(client->revision, env.version.p, env.version.n);
+        client->revision[env.version.n] = '\0';
+    }
+    if (token.n == 0)
+        return;
+    free(client->token);
+    client->token = strndup(token.p, token.n);
+    client->event_id[0] = '\0';
+    client->cannot_listen = false;
+}
+
+/* ---- the way back ---- */
+
+static int client_write(weir_client_t *client, const weir_chunk_t *parts, size_t n)
+{
+    return client->owner == NULL ? WEIR_ECLOSED : client->events->write(client->owner, parts, n);
+}
+
+static int client_head(weir_exchange_t *pub, const weir_reply_t *reply)
+{
+    (void)pub, (void)reply;
+    return WEIR_OK;
+}
+
+/* Only a module of the chain answers in bytes, and then with one whole message. */
+static int client_answer(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
+{
+    return client_write(pub->client, chunks, n);
+}
+
+static int client_reply(weir_exchange_t *pub, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
+{
+    weir_client_t *client = pub->client;
+    exchange_t *ex = exchange_of(pub);
+    if (ex == client->listen)
+        client_note_event(client, event_id);
+    if (is_final && n == 1 && is_method(ex, WEIR_LIT("initialize")))
+        client_begin_session(client, ex, parts[0].bytes);
+    if (is_final)
+        client_forget(client, ex);
+    int result = client_write(client, parts, n);
+    if (is_final)
+        client_settle(client);
+    return result;
+}
+
+static void client_end(weir_exchange_t *pub)
+{
+    weir_client_t *client = pub->client;
+    exchange_t *ex = exchange_of(pub);
+    bool was_listening = ex == client->listen;
+    bool is_initialized = is_method(ex, WEIR_LIT("notifications/initialized"));
+    client_forget(client, ex);
+    if (is_initialized)
+        client_listen(client);
+    else if (was_listening)
+        client_listen_again(client);
+    client_settle(client);
+}
+
+static void client_tell(weir_client_t *client, weir_slice_t id, int code, const weir_failure_t *failure)
+{
+    char text[WEIR_ERROR_MAX * 2];
+    size_t n = message_error(text, sizeof(text), id, code, failure->text, weir_slice_str(failure->word));
+    weir_chunk_t chunk = {.bytes = weir_slice(text, n)};
+    if (n > 0)
+        (void)client_write(client, &chunk, 1);
+}
+
+static void client_fail(weir_exchange_t *pub, const weir_failure_t *failure)
+{
+    weir_client_t *client = pub->client;
+    exchange_t *ex = exchange_of(pub);
+    bool was_listening = ex == client->listen;
+    bool is_asked = pub->message.envelope.kind == WEIR_KIND_REQUEST;
+    bool is_over = failure->reason == WEIR_REASON_SESSION_NOT_FOUND && pub->verb != WEIR_VERB_END;
+    client_forget(client, ex);
+    if (is_asked)
+        client_tell(client, pub->message.envelope.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+    if (was_listening && failure->reason == WEIR_REASON_BAD_METHOD)
+        client->cannot_listen = true; /* the server says nothing unasked */
+    else if (was_listening)
+        client_listen_again(client);
+    if (is_over && client->owner != NULL) {
+        free(client->token);
+        client->token = NULL;
+        client->events->end(client->owner, "its session is over");
+    }
+    client_settle(client);
+}
+
+/* ---- the way in ---- */
+
+static exchange_t *client_find(const weir_client_t *client, weir_slice_t id)
+{
+    WEIR_LIST_EACH((weir_list_t *)&client->exchanges, it) {
+        exchange_t *ex = WEIR_CONTAINER(it, exchange_t, of_client);
+        const weir_envelope_t *env = &ex->pub.message.envelope;
+        if (env->kind == WEIR_KIND_REQUEST && weir_slice_eq(env->id, id))
+            return ex;
+    }
+    return NULL;
+}
+
+static void client_abandon(weir_client_t *client, exchange_t *ex)
+{
+    client_forget(client, ex);
+    exchange_abandon(&ex->pub);
+}
+
+static void client_submit(weir_client_t *client, const weir_message_t *message, weir_buf_t *buf)
+{
+    exchange_t *ex = client_exchange(client, WEIR_VERB_MESSAGE);
+    if (ex == NULL) {
+        log_write(WEIR_LOG_ERROR, "listener %s: no memory for an exchange", client->listener->name);
+        client->events->end(client->owner, "out of memory");
+        return;
+    }
+    ex->pub.message = *message;
+    ex->pub.body = (weir_chunk_t){.bytes = message->bytes, .buf = buf};
+    buf_ref(buf);
+    exchange_start(&ex->pub);
+}
+
+/* A cancellation over a stream ends the exchange here; the legacy era's servers hear it as it was said, the modern era's from
+ * whoever carries the exchange. */
+static void client_cancel(weir_client_t *client, const weir_message_t *message, weir_buf_t *buf)
+{
+    exchange_t *ex = client_find(client, message->envelope.request_id);
+    bool is_legacy = ex == NULL ? client->token != NULL : ex->pub.era == WEIR_ERA_LEGACY;
+    if (is_legacy)
+        client_submit(client, message, buf);
+    ex = client_find(client, message->envelope.request_id);
+    if (ex != NULL && client->owner != NULL)
+        client_abandon(client, ex);
+}
+
+static void client_refuse(weir_client_t *client, weir_scan_t scan, weir_slice_t id)
+{
+    bool is_json = scan == WEIR_SCAN_NOT_JSONRPC;
+    weir_failure_t failure = {
+        .text = is_json                      ? WEIR_LIT("not a JSON-RPC 2.0 message")
+                : scan == WEIR_SCAN_TOO_DEEP ? WEIR_LIT("the message is nested too deep")
+                                             : WEIR_LIT("not valid JSON"),
+    };
+    log_write(WEIR_LOG_INFO, "listener %s: %s: refused a message: %.*s", client->listener->name, client->peer,
+              WEIR_FMT(failure.text));
+    client_tell(client, id.p == NULL ? WEIR_LIT("null") : id,
+                is_json ? WEIR_CODE_INVALID_REQUEST : WEIR_CODE_PARSE_ERROR, &failure);
+}
+
+/* A message that lies in nobody's buffer gets one: it may have to wait for a link. */
+static weir_buf_t *client_borrow(const weir_chunk_t *chunk, weir_slice_t *bytes)
+{
+    weir_buf_t *buf = chunk->buf;
+    *bytes = chunk->bytes;
+    if (buf != NULL) {
+        buf_ref(buf);
+        return buf;
+    }
+    buf = buf_new(chunk->bytes.n);
+    if (buf == NULL)
+        return NULL;
+    memcpy(buf->data, chunk->bytes.p, chunk->bytes.n);
+    *bytes = weir_slice(buf->data, chunk->bytes.n);
+    return buf;
+}
+
+static void client_take(weir_client_t *client, weir_slice_t bytes, weir_buf_t *buf)
+{
+    weir_message_t message = {.bytes = bytes};
+    weir_scan_t scan = message_scan(message.bytes, &message.envelope);
+    if (scan != WEIR_SCAN_OK || message.envelope.kind == WEIR_KIND_BATCH)
+        client_refuse(client, scan == WEIR_SCAN_OK ? WEIR_SCAN_NOT_JSONRPC : scan, message.envelope.id);
+    else if (weir_slice_eq(message.envelope.method, WEIR_LIT("notifications/cancelled")) &&
+             message.envelope.request_id.p != NULL)
+        client_cancel(client, &message, buf);
+    else
+        client_submit(client, &message, buf);
+}
+
+void client_message(weir_client_t *client, const weir_chunk_t *chunk)
+{
+    weir_slice_t bytes;
+    weir_buf_t *buf = client_borrow(chunk, &bytes);
+    if (buf == NULL) {
+        log_write(WEIR_LOG_ERROR, "listener %s: no memory for a message", client->listener->name);
+        client->events->end(client->owner, "out of memory");
+        return;
+    }
+    client_take(client, bytes, buf);
+    buf_unref(buf);
+    client_mind_flood(client);
+}
+
+void client_drained(weir_client_t *client)
+{
+    WEIR_LIST_EACH(&client->exchanges, it)
+        exchange_drained(&WEIR_CONTAINER(it, exchange_t, of_client)->pub);
+}
+
+/* ---- life ---- */
+
+static char *keep(weir_slice_t text)
+{
+    return text.n == 0 ? NULL : strndup(text.p, text.n);
+}
+
+weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *intro,
+                          const weir_client_events_t *events, void *owner)
+{
+    weir_client_t *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return NULL;
+    client->listener = listener;
+    client->events = events;
+    client->owner = owner;
+    client->is_tls = intro->is_tls;
+    client->peer = keep(intro->peer);
+    client->host = keep(intro->host);
+    client->target = keep(intro->target.n == 0 ? WEIR_LIT("/") : intro->target);
+    client->authorization = keep(intro->authorization);
+    client->again = (weir_timer_t){.fire = client_listen, .arg = client};
+    client->burial = (weir_timer_t){.fire = client_free, .arg = client};
+    weir_list_init(&client->again.node);
+    weir_list_init(&client->burial.node);
+    weir_list_init(&client->exchanges);
+    if (client->target != NULL)
+        return client;
+    client_free(client);
+    return NULL;
+}
+
+void client_gone(weir_client_t *client)
+{
+    client->owner = NULL;
+    while (!weir_list_empty(&client->exchanges))
+        client_abandon(client, WEIR_CONTAINER(client->exchanges.next, exchange_t, of_client));
+    client_end_session(client);
+    client_settle(client);
+}

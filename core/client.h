@@ -1,0 +1,30 @@
+/* client.h: a client on a stream transport (WebSocket, TCP, standard input): its messages become exchanges, what answers them becomes
+ * messages again. The transport only frames: it hands in whole messages and writes whole messages.
+ *
+ * The connection is the session: weir keeps the token that `initialize` was granted, listens for what the server says unasked, and
+ * ends the session with the connection. A modern client needs none of this; its requests carry everything.
+ *
+ *   event                                     what happens
+ *   a request                                 an exchange; its replies are written as they come
+ *   a notification, an answer                 an exchange that is taken and not answered
+ *   notifications/cancelled                   passed on where the server's era has it, and its exchange ends
+ *   initialize answered, with a session       the token is kept
+ *   notifications/initialized taken           an exchange that listens; opened again when the server ends it
+ *   the session is gone                       the answer says so, the connection ends
+ *   max_exchanges in flight                   the transport stops reading until one ends
+ *   the client has gone                       its exchanges end, its session ends, then its memory goes
+ *
+ * Owned by the transport from client_new() to client_gone(), by itself until the session has been ended.
+ */
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include <weir/module.h>
+
+weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *intro,
+                          const weir_client_events_t *events, void *owner);
+void client_message(weir_client_t *client, const weir_chunk_t *message);
+void client_drained(weir_client_t *client);
+void client_gone(weir_client_t *client);
+
+#endif
