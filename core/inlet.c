@@ -169,15 +169,29 @@ static void inlet_serve_message(exchange_t *ex, session_t *session)
     exchange_enter(ex, ex->upstream);
 }
 
+/* A session stays with the upstream it began on. Its client may come by a worker that knows the upstream's next definition only:
+ * then it is found in one of the same name that is retired, or that took this one's place. */
+static session_t *session_of(const exchange_t *ex, const uint8_t *id)
+{
+    session_t *session = ex->upstream == NULL ? NULL : session_find(ex->upstream, id);
+    WEIR_LIST_EACH(&proc->upstreams, it) {
+        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
+        if (session == NULL && ex->upstream != NULL && strcmp(up->pub.name, ex->upstream->pub.name) == 0)
+            session = session_find(up, id);
+    }
+    return session;
+}
+
 static void inlet_serve(exchange_t *ex, const frame_t *frame, const uint8_t *session_id)
 {
     session_t *session = NULL;
     if (frame->flags & FRAME_HAS_SESSION) {
-        session = ex->upstream == NULL ? NULL : session_find(ex->upstream, session_id);
+        session = session_of(ex, session_id);
         if (session == NULL) {
             exchange_fail(&ex->pub, WEIR_REASON_SESSION_NOT_FOUND, "the session has ended; initialize again");
             return;
         }
+        ex->upstream = session->upstream;
     }
     if (ex->upstream == NULL)
         exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "the keeper does not know this upstream");
