@@ -16,6 +16,8 @@
 #include "tls.h"
 
 #define ACCEPTS_PER_TURN 64
+/* More than a kernel keeps waiting on a socket. */
+#define ACCEPTS_AT_END 65536
 
 typedef struct accepter {
     ev_io io;
@@ -184,10 +186,20 @@ int listener_accept(weir_listener_t *l, int fd, weir_error_t *err)
     return WEIR_OK;
 }
 
+/* Whoever is in the queue of a socket that nobody listens on from now on would be reset when it closes: they are taken first.
+ * A socket that goes on in the next generation of workers is only our copy of it. */
+static void accepter_close(accepter_t *accepter)
+{
+    for (int i = 0; i < ACCEPTS_AT_END && listener_accept_one(accepter->listener, accepter->io.fd); i++)
+        ;
+    ev_io_stop(proc->loop, &accepter->io);
+    close(accepter->io.fd);
+}
+
 void listener_drain(weir_listener_t *l, bool now)
 {
     for (size_t i = 0; i < l->naccepters; i++)
-        ev_io_stop(proc->loop, &l->accepters[i].io);
+        accepter_close(&l->accepters[i]);
     l->naccepters = 0;
     l->accept->drain(l->self, now);
 }
