@@ -15,6 +15,7 @@
 
 #include <ev.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "child.h"
 #include "exchanges.h"
@@ -166,6 +167,26 @@ static int keeper_apply(config_t *config, weir_error_t *err)
     return WEIR_OK;
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Other processes open their log when they start; this one stays, and follows. */
+static void keeper_log(const config_t *before)
+{
+    weir_error_t err;
+    if (before->log_level == proc->config->log_level && is_same_file(before->log_file, proc->config->log_file))
+        return;
+    struct log *log = log_open((weir_level_t)proc->config->log_level, proc->config->log_file, &err);
+    if (log == NULL) {
+        log_write(WEIR_LOG_ERROR, "%s; the old log stays in use", err.text);
+        return;
+    }
+    log_close(proc->log);
+    proc->log = log;
+}
+
 static int keeper_config(const char *text, const char *file, uint32_t generation, weir_error_t *err)
 {
     config_t *config;
@@ -178,6 +199,7 @@ static int keeper_config(const char *text, const char *file, uint32_t generation
     }
     config_t *before = proc->config;
     proc->config = config;
+    keeper_log(before);
     config_release(before);
     return WEIR_OK;
 }
