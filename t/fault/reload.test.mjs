@@ -1,0 +1,200 @@
+// SIGHUP: what is configured changes, and nobody who is being served notices.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { call, child, Connection, demo, gone, hold, http, freePort, inHouse, listen, listener, look, nextEvent, pidOf, plan, recorder, release, request, rpc, session, startServer, stdio, textOf, until } from './lib/house.mjs'; // prettier-ignore
+import { crowd } from './lib/crowd.mjs';
+
+let server;
+before(async () => {
+    server = await startServer(recorder('http'));
+});
+after(() => server.stop());
+
+const both = more => plan({ http: http(server.url), stdio: stdio(demo), held: stdio(child()) }, more);
+
+test(
+    'twenty_reloads_under_load_fail_no_request_lose_no_session_and_cut_no_stream',
+    inHouse(
+        () => both(),
+        async house => {
+            const load = await crowd(house, ['http', 'stdio']);
+            const sessions = await Promise.all(['http', 'held'].map(name => session(house.url(name))));
+            const listening = await Promise.all(sessions.map(listen));
+            const calls = await Promise.all(sessions.map(one => hold(one)));
+            const pids = await Promise.all(sessions.map(pidOf));
+            const keeper = house.keeper();
+            const servers = house.servers();
+
+            for (let i = 0; i < 20; i++) await house.reload();
+
+            await load.round();
+            assert.ok(!gone(keeper), 'the keeper has stayed');
+            assert.deepEqual(servers.filter(gone), [], 'its children have stayed');
+            await load.stop();
+            assert.deepEqual(await Promise.all(sessions.map(pidOf)), pids);
+            for (const [i, one] of sessions.entries()) await release(one, calls[i]);
+            await call(sessions[0], 'say', { text: 'still there' });
+            assert.equal(JSON.parse((await nextEvent(listening[0])).data).params.data, 'still there');
+            for (const stream of [...listening, ...calls.map(({ stream }) => stream)]) stream.close();
+            assert.deepEqual(house.logged(' error \\['), []);
+        }
+    )
+);
+
+test(
+    'signals_that_come_in_a_burst_end_in_the_last_configuration',
+    inHouse(
+        () => both(),
+        async house => {
+            const load = await crowd(house, ['stdio']);
+            house.write(both({ listeners: { edge: listener(both().upstreams), late: listener({ stdio: 1 }) } }));
+            for (let i = 0; i < 20; i++) house.signal('SIGHUP');
+            await house.log('listener late: listening on');
+            await load.stop();
+            const late = await session(house.url('stdio', 'late'));
+            assert.equal(textOf(await call(late, 'echo', { message: 'here' })), 'here');
+            assert.deepEqual(house.logged(' error \\['), []);
+        }
+    )
+);
+
+test(
+    'workers_that_become_more_and_fewer_serve_every_connection',
+    inHouse(plan({ stdio: stdio(demo) }), async house => {
+        const load = await crowd(house, ['stdio']);
+        for (const workers of [4, 1, 3]) {
+            await house.reload(plan({ stdio: stdio(demo) }, { workers }));
+            await load.round();
+            const one = await session(house.url('stdio'));
+            await Promise.all(Array.from({ length: 32 }, (_, i) => call(one, 'echo', { message: `${i}` }))); // each a connection
+            await one.end();
+        }
+        await load.stop();
+        assert.deepEqual(house.logged(' error \\['), []);
+    })
+);
+
+const named = (name, more) => stdio(child(), { env: { WEIR_NAME: name }, ...more });
+const nameOf = async one => JSON.parse(textOf(await call(one, 'about', { name: 'WEIR_NAME' }))).env;
+
+test(
+    'an_upstream_that_changed_serves_its_old_sessions_on_their_old_children_and_new_ones_on_new',
+    inHouse(plan({ a: named('old'), b: named('kept') }), async house => {
+        const [old, kept] = await Promise.all(['a', 'b'].map(name => session(house.url(name))));
+        const pids = await Promise.all([old, kept].map(pidOf));
+        const stream = await listen(old);
+        const held = await hold(old);
+
+        await house.reload(plan({ a: named('new'), b: named('kept') }));
+
+        assert.equal(await nameOf(await session(house.url('a'))), 'new');
+        assert.deepEqual(await Promise.all([old, kept].map(pidOf)), pids, 'the old sessions are where they were');
+        assert.equal(await nameOf(old), 'old');
+        await release(old, held);
+        stream.close();
+        assert.equal((await old.end()).status, 200);
+        await until(() => look(pids[0]) === null, 'a session of an older configuration can be ended');
+    })
+);
+
+test(
+    'an_upstream_that_changed_ends_its_old_sessions_at_drain_timeout',
+    inHouse(plan({ a: named('old') }, { drain_timeout: '300ms' }), async house => {
+        const old = await session(house.url('a'));
+        const before = look(await pidOf(old));
+        const stream = await listen(old);
+
+        await house.reload(plan({ a: named('new') }, { drain_timeout: '300ms' }));
+
+        await until(() => gone(before), 'the child of the old configuration is gone');
+        assert.equal(await nextEvent(stream), null, 'its stream ends as streams do');
+        assert.equal((await old.post(rpc('ping', undefined, 1))).status, 404);
+        assert.equal(await nameOf(await session(house.url('a'))), 'new');
+    })
+);
+
+test(
+    'a_listener_that_was_added_serves_and_one_that_was_removed_finishes_what_it_has',
+    inHouse(plan({ a: stdio(child()) }), async house => {
+        const listeners = { edge: listener({ a: 1 }) };
+        const upstreams = { a: stdio(child()) };
+        await house.reload(plan(upstreams, { listeners: { ...listeners, side: listener({ a: 1 }) } }));
+        const side = await session(house.url('a', 'side'));
+        const held = await hold(side);
+        const idle = new Connection(side.url).send('POST', side.headers, rpc('ping', undefined, 1));
+        await idle.body(await idle.head());
+
+        await house.reload(plan(upstreams, { listeners }));
+
+        const refused = () => fetch(side.url, { method: 'POST' }).then(() => false, ({ cause }) => cause?.code === 'ECONNREFUSED'); // prettier-ignore
+        await until(refused, 'nobody listens there any more');
+        idle.send('POST', side.headers, rpc('tools/call', { name: 'release', arguments: {} }, 2));
+        const head = await idle.head();
+        assert.equal(head.status, 200);
+        assert.match(head.headers.connection, /close/i, 'an idle connection is served once more and told to leave');
+        assert.equal(JSON.parse((await nextEvent(held.stream)).data).params.progress, 2);
+        assert.equal(textOf(JSON.parse((await nextEvent(held.stream)).data)), 'released');
+    })
+);
+
+test('a_listener_can_be_removed_and_come_back_at_the_same_address', async () => {
+    const port = await freePort();
+    const upstreams = { a: stdio(demo) };
+    const edge = listener(upstreams);
+    const side = listener(upstreams, { listen: `127.0.0.1:${port}` });
+    await inHouse(plan(upstreams, { listeners: { edge, side } }), async house => {
+        const stream = await listen(await session(house.url('a', 'side'))); // its worker stays
+        for (let i = 0; i < 3; i++) {
+            await house.reload(plan(upstreams, { listeners: { edge } }));
+            await house.reload(plan(upstreams, { listeners: { edge, side } }));
+            await session(house.url('a', 'side'));
+        }
+        stream.close();
+    })();
+});
+
+test(
+    'logs_that_changed_are_written_to_by_every_process',
+    inHouse(plan({ a: stdio(child()) }), async house => {
+        const file = name => join(house.folder, name);
+        const logging = suffix => ({ access_log: { file: file(`access.${suffix}`), flush: '10ms' } });
+        const tools = name => readFileSync(file(name), 'utf8').split('\n').filter(Boolean).map(JSON.parse).map(({ name: tool }) => tool).filter(Boolean); // prettier-ignore
+        await house.reload(plan({ a: stdio(child()) }, logging(1)));
+        const one = await session(house.url('a'));
+        await call(one, 'pid');
+        await until(() => tools('access.1').includes('pid'), 'the call is in the first access log');
+
+        const lines = () => (existsSync(file('error.log')) ? readFileSync(file('error.log'), 'utf8') : '');
+        house.write(plan({ a: stdio(child()) }, { ...logging(2), log: { level: 'info', file: file('error.log') } }));
+        house.signal('SIGHUP');
+        await until(() => /\[master \d+\] ready:/.test(lines()), 'the master writes to the new log');
+        await call(one, 'complain', { count: 1 });
+        await until(() => tools('access.2').includes('complain'), 'the call is in the second access log');
+        assert.ok(!tools('access.1').includes('complain'));
+        assert.equal((await request(one.url, 'POST', { 'mcp-session-id': 'nonsense' }, rpc('ping', undefined, 1))).status, 404);
+        await until(() => /\[worker\/\d \d+\] exchange failed: session_not_found/.test(lines()), 'a worker writes there');
+        await until(() => /\[keeper\/0 \d+\] .*stderr: complaint/.test(lines()), 'the keeper writes there');
+    })
+);
+
+test(
+    'a_server_over_http_that_was_replaced_lets_old_calls_finish',
+    inHouse(
+        () => plan({ a: http(server.url) }),
+        async house => {
+            const other = await startServer(recorder('http'));
+            const old = await session(house.url('a'));
+            const held = await hold(old);
+            const stream = await listen(old);
+            await house.reload(plan({ a: http(other.url) }));
+            assert.equal((await old.post(rpc('ping', undefined, 1))).status, 404, 'its server is gone from the configuration');
+            const fresh = await session(house.url('a'));
+            assert.equal(await pidOf(fresh), other.pid);
+            held.stream.close();
+            stream.close();
+            await other.stop();
+        }
+    )
+);
