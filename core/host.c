@@ -14,6 +14,7 @@
 #include "listener.h"
 #include "log.h"
 #include "message.h"
+#include "mirrored.h"
 #include "stream.h"
 #include "target.h"
 #include "timer.h"
@@ -102,6 +103,8 @@ static const weir_host_t table = {
     .client_message = client_message,
     .client_drained = client_drained,
     .client_gone = client_gone,
+    .mirrored_decode = mirrored_decode,
+    .mirrored_encode = mirrored_encode,
 };
 
 const weir_host_t *host_table(void)

@@ -208,6 +208,12 @@ typedef struct weir_host {
     void (*client_message)(weir_client_t *client, const weir_chunk_t *message);
     void (*client_drained)(weir_client_t *client);
     void (*client_gone)(weir_client_t *client);
+
+    /* Values of fields that mirror a part of the message (Mcp-Name, Mcp-Param-*), which stand there as they are or as Base64
+     * between =?base64? and ?=. Decode: `value` becomes what it says; WEIR_EFAIL when it has characters that no field may hold,
+     * or Base64 that is none. Encode: `text` becomes the value. What has to be made lives in the exchange's arena. */
+    int (*mirrored_decode)(weir_exchange_t *ex, weir_slice_t *value);
+    int (*mirrored_encode)(weir_exchange_t *ex, weir_slice_t *text);
 } weir_host_t;
 
 /* The head of a reply to the client. */

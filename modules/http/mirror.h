@@ -12,14 +12,7 @@ bool mirror_is_modern(weir_slice_t version);
 /* Check ex->head against ex->message. WEIR_OK, or WEIR_EFAIL with a sentence that names the field. */
 int mirror_check(const weir_host_t *host, weir_exchange_t *ex, weir_error_t *err);
 
-/* Write Mcp-Name for a message whose client had no head; Base64 where the name does not go into a field as it is. */
-void mirror_out_name(head_out_t *out, weir_slice_t name, bool is_escaped);
-
-/* The text of a JSON string, escapes resolved: at most `s.n` bytes at `out`. A lone surrogate becomes U+FFFD, as in
- * JavaScript's encoders. The string has been scanned before. */
-size_t mirror_unescape(weir_slice_t s, char *out);
-
-/* Base64 with padding: at most `s.n` bytes at `out`, -1 when it is not that. */
-long mirror_base64(weir_slice_t s, char *out);
+/* Write Mcp-Name for a message whose client had no head. */
+void mirror_out_name(const weir_host_t *host, weir_exchange_t *ex, head_out_t *out);
 
 #endif

@@ -117,7 +117,7 @@ static void out_client_fields(head_out_t *out, const target_t *target, const wei
 }
 
 /* A client that has no head came over a stream: say for it what an HTTP client would. */
-static void out_own_fields(head_out_t *out, const weir_exchange_t *ex)
+static void out_own_fields(head_out_t *out, const weir_host_t *host, weir_exchange_t *ex)
 {
     const weir_envelope_t *env = &ex->message.envelope;
     OUT_LIT(out, "Accept: application/json, text/event-stream\r\n");
@@ -136,10 +136,10 @@ static void out_own_fields(head_out_t *out, const weir_exchange_t *ex)
     if (env->method.n > 0 && !env->is_method_escaped)
         out_field(out, WEIR_LIT("Mcp-Method"), env->method);
     if (env->name.n > 0)
-        mirror_out_name(out, env->name, env->is_name_escaped);
+        mirror_out_name(host, ex, out);
 }
 
-int send_head(target_t *target, const weir_exchange_t *ex)
+int send_head(target_t *target, weir_exchange_t *ex)
 {
     head_out_t *out = &target->out;
     out->n = 0;
@@ -148,7 +148,7 @@ int send_head(target_t *target, const weir_exchange_t *ex)
     if (ex->head != NULL)
         out_client_fields(out, target, ex);
     else
-        out_own_fields(out, ex);
+        out_own_fields(out, target->host, ex);
     out_origin_of_request(out, target, ex);
     if (ex->server_session.n > 0)
         out_field(out, WEIR_LIT("Mcp-Session-Id"), ex->server_session);

@@ -45,7 +45,7 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
 void server_close(weir_server_t *server);
 
 /* send.c: build the head of the request into target.out; WEIR_EFAIL when it does not fit. */
-int send_head(target_t *target, const weir_exchange_t *ex);
+int send_head(target_t *target, weir_exchange_t *ex);
 
 /* link.c */
 int conn_open(weir_link_t *link, weir_error_t *err);
