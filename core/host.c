@@ -10,6 +10,7 @@
 #include "http1.h"
 #include "http_date.h"
 #include "jscan.h"
+#include "lines.h"
 #include "link.h"
 #include "listener.h"
 #include "log.h"
@@ -103,6 +104,10 @@ static const weir_host_t table = {
     .client_message = client_message,
     .client_drained = client_drained,
     .client_gone = client_gone,
+    .lines_room = lines_room,
+    .lines_filled = lines_filled,
+    .lines_next = lines_next,
+    .lines_free = lines_free,
     .mirrored_decode = mirrored_decode,
     .mirrored_encode = mirrored_encode,
 };

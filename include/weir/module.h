@@ -87,6 +87,21 @@ typedef struct weir_client_events {
     void (*end)(void *owner, const char *why);
 } weir_client_events_t;
 
+/* The bytes of a stream, cut into lines. Zeroed at first; owns a buffer only while a line is incomplete. */
+typedef struct weir_lines {
+    weir_buf_t *buf;
+    size_t filled;    /* bytes in the buffer */
+    size_t scanned;   /* of them, without a line's end */
+    bool is_skipping; /* the rest of a line that is too long */
+} weir_lines_t;
+
+/* What one look at the buffer found. */
+typedef enum weir_lines_found {
+    WEIR_LINES_MORE,     /* no whole line: read again later */
+    WEIR_LINES_LINE,     /* a line, in lines->buf until the next call; without its LF or CRLF */
+    WEIR_LINES_TOO_LONG, /* a line beyond max_message began; told once, its rest is read over */
+} weir_lines_found_t;
+
 /* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
 typedef struct weir_host {
     uint16_t abi_major, abi_minor;
@@ -208,6 +223,13 @@ typedef struct weir_host {
     void (*client_message)(weir_client_t *client, const weir_chunk_t *message);
     void (*client_drained)(weir_client_t *client);
     void (*client_gone)(weir_client_t *client);
+
+    /* Lines. lines_room: where to read to, an empty slice when there is no memory; lines_filled: how much was read there; lines_next: the
+     * next line from `*at` on, which begins at 0 after every read. */
+    weir_slice_t (*lines_room)(weir_lines_t *lines);
+    void (*lines_filled)(weir_lines_t *lines, size_t n);
+    weir_lines_found_t (*lines_next)(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line);
+    void (*lines_free)(weir_lines_t *lines);
 
     /* Values of fields that mirror a part of the message (Mcp-Name, Mcp-Param-*), which stand there as they are or as Base64
      * between =?base64? and ?=. Decode: `value` becomes what it says; WEIR_EFAIL when it has characters that no field may hold,

@@ -43,7 +43,7 @@ typedef struct pipe {
     bool is_eof;     /* of stdout */
     bool is_paused;
     bool is_awaited; /* the timer is start_timeout */
-    lines_t lines;
+    weir_lines_t lines;
     weir_timer_t timer; /* back-off, start_timeout, a life of COMMAND_WELL_MS, ENDING_MS */
     uint64_t started_ms;
     char *how; /* it ended; NULL: not known yet */
@@ -77,7 +77,7 @@ static void pipe_release(pipe_t *p)
 {
     if (p->depth > 0 || p->state != PIPE_GONE)
         return;
-    lines_free(&p->lines, p->host);
+    p->host->lines_free(&p->lines);
     free(p->how);
     free(p);
 }
@@ -132,11 +132,11 @@ static void pipe_too_long(const pipe_t *p)
 static void pipe_lines(pipe_t *p)
 {
     weir_slice_t line;
-    lines_found_t found;
+    weir_lines_found_t found;
     size_t at = 0;
-    while (p->state != PIPE_GONE &&
-           (found = lines_next(&p->lines, p->host, &at, p->link->server->upstream->max_message, &line)) != LINES_MORE) {
-        if (found == LINES_TOO_LONG) {
+    while (p->state != PIPE_GONE && (found = p->host->lines_next(&p->lines, &at, p->link->server->upstream->max_message,
+                                                                 &line)) != WEIR_LINES_MORE) {
+        if (found == WEIR_LINES_TOO_LONG) {
             pipe_too_long(p);
         } else if (line.n > 0) {
             pipe_spoke(p);
@@ -158,15 +158,15 @@ static void pipe_ending(pipe_t *p)
 /* One read; false when there is nothing now, or the link has gone. */
 static bool pipe_read(pipe_t *p)
 {
-    weir_slice_t room = lines_room(&p->lines, p->host);
+    weir_slice_t room = p->host->lines_room(&p->lines);
     long n = room.n == 0 ? WEIR_EFAIL : p->host->stream_read(p->stream, (char *)room.p, room.n);
     if (n > 0) {
-        lines_filled(&p->lines, (size_t)n);
+        p->host->lines_filled(&p->lines, (size_t)n);
         pipe_lines(p);
         return p->state != PIPE_GONE;
     }
     if (p->lines.filled == 0 || n != WEIR_EAGAIN)
-        lines_free(&p->lines, p->host);
+        p->host->lines_free(&p->lines);
     p->is_eof = n != WEIR_EAGAIN;
     return false;
 }

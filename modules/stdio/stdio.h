@@ -41,29 +41,6 @@ void command_well(command_t *command);
 /* How long a child must live for its start to count as a good one. */
 #define COMMAND_WELL_MS 10000
 
-/* The bytes of the child's stdout, cut into lines. Owns a buffer only while a line is incomplete. */
-typedef struct lines {
-    weir_buf_t *buf;
-    size_t filled;    /* bytes in the buffer */
-    size_t scanned;   /* of them, without a line's end */
-    bool is_skipping; /* the rest of a line that is too long */
-} lines_t;
-
-/* What one look at the buffer found. */
-typedef enum lines_found {
-    LINES_MORE,     /* no whole line: read again later */
-    LINES_LINE,     /* a line, in the buffer until the next call */
-    LINES_TOO_LONG, /* a line beyond max_message began; told once, its rest is read over */
-} lines_found_t;
-
-/* Room to read into, or an empty slice when there is no memory. */
-weir_slice_t lines_room(lines_t *lines, const weir_host_t *host);
-/* `n` bytes were read there. */
-void lines_filled(lines_t *lines, size_t n);
-/* The next line from `*at` on, which begins at 0 after every read. */
-lines_found_t lines_next(lines_t *lines, const weir_host_t *host, size_t *at, uint64_t max_message, weir_slice_t *line);
-void lines_free(lines_t *lines, const weir_host_t *host);
-
 extern const weir_connect_t stdio_connect;
 
 #endif

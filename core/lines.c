@@ -1,12 +1,14 @@
-/* lines.c: newline-delimited messages out of a pipe. A line that stands whole in the buffer is handed on where it is; one that
+/* lines.c: newline-delimited messages out of a stream. A line that stands whole in the buffer is handed on where it is; one that
  * does not is moved to the beginning of the buffer, or of a larger one, and waits for its end.
  */
-#include "stdio.h"
+#include "lines.h"
 
-weir_slice_t lines_room(lines_t *lines, const weir_host_t *host)
+#include "buf.h"
+
+weir_slice_t lines_room(weir_lines_t *lines)
 {
     if (lines->buf == NULL) {
-        lines->buf = host->buf_new(0);
+        lines->buf = buf_new(0);
         lines->filled = lines->scanned = 0;
     }
     if (lines->buf == NULL)
@@ -14,61 +16,61 @@ weir_slice_t lines_room(lines_t *lines, const weir_host_t *host)
     return weir_slice(lines->buf->data + lines->filled, lines->buf->size - lines->filled);
 }
 
-void lines_filled(lines_t *lines, size_t n)
+void lines_filled(weir_lines_t *lines, size_t n)
 {
     lines->filled += n;
 }
 
-void lines_free(lines_t *lines, const weir_host_t *host)
+void lines_free(weir_lines_t *lines)
 {
-    host->buf_unref(lines->buf);
+    buf_unref(lines->buf);
     lines->buf = NULL;
     lines->filled = lines->scanned = 0;
 }
 
 /* A buffer of twice the size with what there is from `at` on. */
-static bool lines_grow(lines_t *lines, const weir_host_t *host, size_t at)
+static bool lines_grow(weir_lines_t *lines, size_t at)
 {
-    weir_buf_t *larger = host->buf_new(2 * lines->buf->size);
+    weir_buf_t *larger = buf_new(2 * lines->buf->size);
     if (larger == NULL)
         return false;
     memcpy(larger->data, lines->buf->data + at, lines->filled - at);
-    host->buf_unref(lines->buf);
+    buf_unref(lines->buf);
     lines->buf = larger;
     return true;
 }
 
 /* Keep the beginning of a line, from `at` on, for the next read. */
-static lines_found_t lines_keep(lines_t *lines, const weir_host_t *host, size_t at, uint64_t max_message)
+static weir_lines_found_t lines_keep(weir_lines_t *lines, size_t at, uint64_t max_message)
 {
     size_t rest = lines->filled - at;
     bool is_too_long = rest > max_message;
     if (rest == 0 || is_too_long || lines->is_skipping) {
         lines->is_skipping = lines->is_skipping || is_too_long;
-        lines_free(lines, host);
-        return is_too_long ? LINES_TOO_LONG : LINES_MORE;
+        lines_free(lines);
+        return is_too_long ? WEIR_LINES_TOO_LONG : WEIR_LINES_MORE;
     }
     bool has_room = rest <= lines->buf->size - lines->buf->size / 4;
-    if (!has_room && !lines_grow(lines, host, at)) {
+    if (!has_room && !lines_grow(lines, at)) {
         lines->is_skipping = true;
-        lines_free(lines, host);
-        return LINES_TOO_LONG;
+        lines_free(lines);
+        return WEIR_LINES_TOO_LONG;
     }
     if (has_room && at > 0)
         memmove(lines->buf->data, lines->buf->data + at, rest);
     lines->filled = lines->scanned = rest;
-    return LINES_MORE;
+    return WEIR_LINES_MORE;
 }
 
-lines_found_t lines_next(lines_t *lines, const weir_host_t *host, size_t *at, uint64_t max_message, weir_slice_t *line)
+weir_lines_found_t lines_next(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line)
 {
     if (lines->buf == NULL)
-        return LINES_MORE;
+        return WEIR_LINES_MORE;
     char *begin = lines->buf->data + *at, *end = lines->buf->data + lines->filled;
     char *from = *at < lines->scanned ? lines->buf->data + lines->scanned : begin;
     char *lf = memchr(from, '\n', (size_t)(end - from));
     if (lf == NULL)
-        return lines_keep(lines, host, *at, max_message);
+        return lines_keep(lines, *at, max_message);
     *at = (size_t)(lf + 1 - lines->buf->data);
     *line = weir_slice(begin, (size_t)(lf - begin));
     if (line->n > 0 && line->p[line->n - 1] == '\r')
@@ -77,5 +79,5 @@ lines_found_t lines_next(lines_t *lines, const weir_host_t *host, size_t *at, ui
     if (lines->is_skipping)
         line->n = 0;
     lines->is_skipping = false;
-    return is_too_long ? LINES_TOO_LONG : LINES_LINE;
+    return is_too_long ? WEIR_LINES_TOO_LONG : WEIR_LINES_LINE;
 }
