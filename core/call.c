@@ -106,18 +106,6 @@ static int call_write_edited(link_t *link, const weir_message_t *message, const 
     return call_write(link, parts, n);
 }
 
-/* Newlines are legal white space in a client's body, and the end of the message on a newline-delimited stream. The bytes are a
- * frame that this process has read into a buffer of its own. */
-static void message_unfold(weir_message_t *message)
-{
-    char *p = (char *)message->bytes.p;
-    if (!message->envelope.has_newline)
-        return;
-    for (size_t i = 0; i < message->bytes.n; i++)
-        if (p[i] == '\n' || p[i] == '\r')
-            p[i] = ' ';
-}
-
 static weir_slice_t number_text(char text[16], uint32_t number)
 {
     int n = snprintf(text, 16, "%u", number);

@@ -79,6 +79,8 @@ static bool cut_deliver(exchange_t *ex, weir_slice_t bytes)
                       ex->upstream->pub.name, ex->link->pub.server->name);
         return false;
     }
+    if (ex->pub.wants_messages)
+        message_unfold(&message);
     bool is_final = ex->pub.verb == WEIR_VERB_MESSAGE && is_answer(ex, &message.envelope);
     ex->cut->result = reply_cut(ex, &message, is_final);
     return ex->cut->result != WEIR_ECLOSED;

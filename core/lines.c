@@ -28,15 +28,28 @@ void lines_free(weir_lines_t *lines)
     lines->filled = lines->scanned = 0;
 }
 
-/* A buffer of twice the size with what there is from `at` on. */
-static bool lines_grow(weir_lines_t *lines, size_t at)
+/* What there is from `at` on, in another buffer. */
+static bool lines_move(weir_lines_t *lines, size_t at, size_t size)
 {
-    weir_buf_t *larger = buf_new(2 * lines->buf->size);
-    if (larger == NULL)
+    weir_buf_t *other = buf_new(size);
+    if (other == NULL)
         return false;
-    memcpy(larger->data, lines->buf->data + at, lines->filled - at);
+    memcpy(other->data, lines->buf->data + at, lines->filled - at);
     buf_unref(lines->buf);
-    lines->buf = larger;
+    lines->buf = other;
+    return true;
+}
+
+/* The rest to the beginning, with room behind it. A buffer that somebody else still reads is not written to. */
+static bool lines_make_room(weir_lines_t *lines, size_t at, size_t rest)
+{
+    size_t size = lines->buf->size;
+    if (rest > size - size / 4)
+        return lines_move(lines, at, 2 * size);
+    if (lines->buf->refs > 1)
+        return lines_move(lines, at, size);
+    if (at > 0)
+        memmove(lines->buf->data, lines->buf->data + at, rest);
     return true;
 }
 
@@ -50,14 +63,11 @@ static weir_lines_found_t lines_keep(weir_lines_t *lines, size_t at, uint64_t ma
         lines_free(lines);
         return is_too_long ? WEIR_LINES_TOO_LONG : WEIR_LINES_MORE;
     }
-    bool has_room = rest <= lines->buf->size - lines->buf->size / 4;
-    if (!has_room && !lines_grow(lines, at)) {
+    if (!lines_make_room(lines, at, rest)) {
         lines->is_skipping = true;
         lines_free(lines);
         return WEIR_LINES_TOO_LONG;
     }
-    if (has_room && at > 0)
-        memmove(lines->buf->data, lines->buf->data + at, rest);
     lines->filled = lines->scanned = rest;
     return WEIR_LINES_MORE;
 }

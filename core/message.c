@@ -392,3 +392,13 @@ bool message_is_modern_error(const weir_envelope_t *envelope)
 {
     return envelope->error_code <= WEIR_CODE_HEADER_MISMATCH && envelope->error_code >= WEIR_CODE_BAD_VERSION;
 }
+
+void message_unfold(weir_message_t *message)
+{
+    char *p = (char *)message->bytes.p;
+    if (!message->envelope.has_newline)
+        return;
+    for (size_t i = 0; i < message->bytes.n; i++)
+        if (p[i] == '\n' || p[i] == '\r')
+            p[i] = ' ';
+}

@@ -11,6 +11,10 @@ weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope);
 /* An error that only servers of the modern era give. */
 bool message_is_modern_error(const weir_envelope_t *envelope);
 
+/* Newlines are legal white space between tokens, and the end of the message on a newline-delimited stream: make them spaces. The bytes
+ * must be in memory of this process's own. */
+void message_unfold(weir_message_t *message);
+
 /* Cut a message around its edits, for writev: at most 2 × nedits + 1 slices, in order. Edits whose `at` is absent do nothing.
  * Returns how many; 0 when `max` is too small. */
 size_t message_edit(const weir_message_t *message, const weir_edit_t *edits, size_t nedits, weir_slice_t *out,

@@ -1,0 +1,267 @@
+/* link.c: the connect side: a link is one connection to a server.
+ *
+ * A conn_t is its link's from conn_open() to conn_forget(). Any call of the host may close the link: while one runs, a conn_t that is
+ * closed is kept (`depth`).
+ *
+ *   state        event            next     what happens
+ *   CONNECTING   connected        UP       link_up
+ *   CONNECTING   broken           GONE     link_down: connect_failed
+ *   UP           a message        UP       link_message
+ *   UP           end, broken      GONE     link_down: server_died
+ *   any          close            GONE     what is queued is still written
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tcp.h"
+
+typedef struct upstream_options {
+    int framing;
+    uint64_t send_timeout_ms;
+} upstream_options_t;
+
+typedef struct server_options {
+    const char *address;
+    bool is_tls, verify;
+    const char *ca, *pin;
+    uint64_t connect_timeout_ms;
+} server_options_t;
+
+typedef struct conn {
+    const weir_host_t *host;
+    weir_link_t *link; /* NULL: gone */
+    weir_stream_t *stream;
+    framer_t framer;
+    bool is_up;
+    uint16_t depth;
+} conn_t;
+
+/* ---- the end of a link ---- */
+
+static void conn_release(conn_t *c)
+{
+    if (c->depth == 0 && c->link == NULL)
+        free(c);
+}
+
+static void conn_forget(conn_t *c)
+{
+    c->link->carrier = NULL;
+    c->link = NULL;
+    framer_free(&c->framer);
+    c->host->stream_finish(c->stream);
+}
+
+static void conn_down(conn_t *c, weir_reason_t reason, const char *why)
+{
+    weir_link_t *link = c->link;
+    c->depth++;
+    conn_forget(c);
+    c->host->link_down(link, reason, "%s", why);
+    c->depth--;
+}
+
+/* ---- events ---- */
+
+static void on_connected(void *owner)
+{
+    conn_t *c = owner;
+    c->is_up = true;
+    c->depth++;
+    c->host->link_up(c->link);
+    c->depth--;
+    conn_release(c);
+}
+
+static void conn_messages(conn_t *c)
+{
+    weir_chunk_t message;
+    framer_found_t found;
+    while (c->link != NULL && (found = framer_next(&c->framer, &message)) != FRAMER_MORE) {
+        const weir_server_t *server = c->link->server;
+        if (found == FRAMER_TOO_LONG)
+            c->host->log(WEIR_LOG_WARN, "%s: %s: skipped a message longer than max_message (%llu bytes)",
+                         server->upstream->name, server->name, (unsigned long long)server->upstream->max_message);
+        else
+            (void)c->host->link_message(c->link, message.bytes); /* what is no message has been logged */
+    }
+}
+
+static void on_readable(void *owner)
+{
+    conn_t *c = owner;
+    c->depth++;
+    long n = framer_fill(&c->framer, c->stream);
+    if (n > 0)
+        conn_messages(c);
+    else if (n != WEIR_EAGAIN)
+        conn_down(c, WEIR_REASON_SERVER_DIED,
+                  n == 0 ? "the server closed the connection" : "the connection cannot be read");
+    c->depth--;
+    conn_release(c);
+}
+
+static void on_broken(void *owner, const char *why)
+{
+    conn_t *c = owner;
+    c->depth++;
+    conn_down(c, c->is_up ? WEIR_REASON_SERVER_DIED : WEIR_REASON_CONNECT_FAILED, why);
+    c->depth--;
+    conn_release(c);
+}
+
+/* ---- what the host calls ---- */
+
+static int conn_open(weir_link_t *link, weir_error_t *err)
+{
+    static const weir_stream_events_t events = {
+        .connected = on_connected, .readable = on_readable, .broken = on_broken};
+    const weir_host_t *host = link->server->carrier;
+    const weir_upstream_t *up = link->server->upstream;
+    const upstream_options_t *options = up->options;
+    conn_t *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return weir_error(err, "no memory for a link");
+    c->host = host;
+    c->link = link;
+    c->framer = (framer_t){.host = host, .framing = options->framing, .max_message = up->max_message};
+    c->stream = host->stream_connect(link, &events, c, err);
+    if (c->stream == NULL) {
+        free(c);
+        return WEIR_EFAIL;
+    }
+    host->stream_limit(c->stream, up->buffer_limit, options->send_timeout_ms);
+    link->carrier = c;
+    return WEIR_OK;
+}
+
+static void conn_close(weir_link_t *link)
+{
+    conn_t *c = link->carrier;
+    if (c == NULL)
+        return;
+    conn_forget(c);
+    conn_release(c);
+}
+
+static int conn_write(weir_link_t *link, const weir_chunk_t *parts, size_t n)
+{
+    conn_t *c = link->carrier;
+    return c == NULL ? WEIR_ECLOSED : framer_write(&c->framer, c->stream, parts, n);
+}
+
+static void conn_abandon(weir_link_t *link, weir_exchange_t *ex)
+{
+    (void)link, (void)ex; /* the host has told the server by a message */
+}
+
+static void conn_pause(weir_link_t *link, bool is_paused)
+{
+    conn_t *c = link->carrier;
+    if (c != NULL)
+        c->host->stream_pause(c->stream, is_paused);
+}
+
+/* ---- servers ---- */
+
+/* "host:port", "[::1]:port" or "unix:/path". */
+static int address_split(const char *address, char *host, size_t size, uint16_t *port, weir_error_t *err)
+{
+    *port = 0;
+    const char *colon = strrchr(address, ':');
+    bool is_unix = strncmp(address, "unix:/", 6) == 0;
+    size_t n = is_unix || colon == NULL ? strlen(address) : (size_t)(colon - address);
+    char *end = NULL;
+    unsigned long number = is_unix || colon == NULL ? 0 : strtoul(colon + 1, &end, 10);
+    if (!is_unix && (colon == NULL || colon[1] == '\0' || *end != '\0' || number == 0 || number > 65535))
+        return weir_error(err, "address: expected host:port or unix:/path, not \"%s\"", address);
+    bool is_bracketed = n >= 2 && address[0] == '[' && address[n - 1] == ']';
+    int written = snprintf(host, size, "%.*s", (int)(is_bracketed ? n - 2 : n), address + (is_bracketed ? 1 : 0));
+    if (written <= 0 || (size_t)written >= size)
+        return weir_error(err, "address: \"%s\" has no host, or one that is too long", address);
+    *port = (uint16_t)number;
+    return WEIR_OK;
+}
+
+static int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
+{
+    const server_options_t *o = server->options;
+    char name[256];
+    uint16_t port;
+    if (address_split(o->address, name, sizeof(name), &port, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    server->name = o->address;
+    server->carrier = (void *)host;
+    return host->server_address(server, name, port, o->is_tls, o->ca, o->pin, o->verify, o->connect_timeout_ms, err);
+}
+
+static void server_close(weir_server_t *server)
+{
+    server->carrier = NULL;
+}
+
+#define UP(member) offsetof(upstream_options_t, member)
+#define SRV(member) offsetof(server_options_t, member)
+
+static const weir_option_t upstream_options[] = {
+    {.name = "framing",
+     .type = WEIR_TYPE_ENUM,
+     .offset = UP(framing),
+     .fallback = "ndjson",
+     .names = framing_names,
+     .doc = "how messages are told apart: ndjson, one a line"},
+    {.name = "send_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = UP(send_timeout_ms),
+     .fallback = "60s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "how long a server may take no byte of what waits for it"},
+    {.name = NULL},
+};
+
+static const weir_option_t server_options[] = {
+    {.name = "address",
+     .type = WEIR_TYPE_STRING,
+     .offset = SRV(address),
+     .is_required = true,
+     .doc = "host:port, or unix:/path of a socket"},
+    {.name = "tls",
+     .type = WEIR_TYPE_BOOL,
+     .offset = SRV(is_tls),
+     .fallback = "false",
+     .doc = "TLS over the connection"},
+    {.name = "ca",
+     .type = WEIR_TYPE_PATH,
+     .offset = SRV(ca),
+     .doc = "certificates that the server's is checked against; the system's when absent"},
+    {.name = "pin", .type = WEIR_TYPE_STRING, .offset = SRV(pin), .doc = "SHA-256 of the server's public key"},
+    {.name = "verify",
+     .type = WEIR_TYPE_BOOL,
+     .offset = SRV(verify),
+     .fallback = "true",
+     .doc = "check the server's certificate and its name"},
+    {.name = "connect_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = SRV(connect_timeout_ms),
+     .fallback = "5s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "time for a connection to be there, TLS included"},
+    {.name = NULL},
+};
+
+const weir_connect_t tcp_connect = {
+    .flags = WEIR_CONNECT_STREAM | WEIR_CONNECT_KEPT,
+    .upstream_options = upstream_options,
+    .upstream_options_size = sizeof(upstream_options_t),
+    .server_options = server_options,
+    .server_options_size = sizeof(server_options_t),
+    .server_open = server_open,
+    .server_close = server_close,
+    .open = conn_open,
+    .close = conn_close,
+    .write = conn_write,
+    .abandon = conn_abandon,
+    .pause = conn_pause,
+};
