@@ -1,0 +1,43 @@
+// MCP transports over streams of messages, for the official SDK 1.x on either side: what the SDK has none of its own for.
+import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
+import { createInterface } from 'node:readline';
+
+/* The SDK's Transport over a wire: { send(text), close(), onText, onEnd }. */
+export class WireTransport {
+    constructor(wire) {
+        this.wire = wire;
+        // The SDK looks at notifications a tick later than at answers: each message gets a turn of its own.
+        wire.onText = text => setImmediate(() => this.onmessage?.(JSON.parse(text)));
+        wire.onEnd = () => this.onclose?.();
+    }
+    async start() {
+        await this.wire.opened;
+    }
+    async send(message) {
+        this.wire.send(JSON.stringify(message));
+    }
+    async close() {
+        this.wire.close();
+    }
+}
+
+function overSocket(socket) {
+    const wire = { send: text => socket.write(`${text}\n`), close: () => socket.end() };
+    createInterface({ input: socket }).on('line', line => wire.onText?.(line));
+    socket.on('error', () => {});
+    socket.on('close', () => wire.onEnd?.());
+    return wire;
+}
+
+/* One message a line over TCP. */
+export const tcp = {
+    connect(port) {
+        const socket = connectTcp(port, '127.0.0.1');
+        const wire = overSocket(socket);
+        wire.opened = new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+        return wire;
+    },
+    listen(port, accept) {
+        createTcpServer(socket => accept(overSocket(socket))).listen(port, '127.0.0.1');
+    }
+};

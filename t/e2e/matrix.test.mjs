@@ -1,0 +1,128 @@
+// Every transport that clients may arrive by, with every transport that servers may be reached by: the same scenes over each pair.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { until } from './lib/process.mjs';
+import { here, startWeir } from './lib/weir.mjs';
+import { tcp, WireTransport } from './lib/wires.mjs';
+import { node, startServer } from './lib/world.mjs';
+
+const server = transport => [node, join(here, 'servers/matrix.mjs'), transport];
+const portOf = url => Number(new URL(url).port);
+
+/* How a server is reached: the upstream of one that listens at `url`, or is started by weir. */
+const upstreams = {
+    http: url => ({ transport: 'http', servers: [{ url }] }),
+    stdio: () => ({ transport: 'stdio', command: server('stdio') }),
+    tcp: url => ({ transport: 'tcp', servers: [{ address: `127.0.0.1:${portOf(url)}` }] })
+};
+
+/* How a client arrives: the SDK's transport to a listener's port. */
+const arrivals = {
+    http: port => new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
+    tcp: port => new WireTransport(tcp.connect(port))
+};
+
+const pathOf = { tcp: '/' };
+
+const configuration = (upstream, from) => `workers: 2
+log: { level: info, file: stderr }
+modules: [http, stdio, tcp, pool]
+listeners:
+  edge: { transport: ${from}, listen: "127.0.0.1:0", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
+upstreams:
+  up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }] })}
+`;
+
+async function connect(arrive, port) {
+    const client = new Client({ name: 'matrix', version: '1.0.0' }, { capabilities: { elicitation: {} } });
+    client.setRequestHandler(ElicitRequestSchema, ({ params }) => ({ action: 'accept', content: { answer: `to <${params.message}>` } }));
+    const transport = arrive(port);
+    await client.connect(transport);
+    const call = async (name, args, options) => (await client.callTool({ name, arguments: args }, undefined, options)).content[0].text;
+    const close = async () => {
+        await transport.terminateSession?.();
+        await client.close();
+    };
+    return { client, transport, call, close };
+}
+
+const MIB = 1 << 20;
+const words = 'Grüße, 世界, 👋🏽, \u2028, \\ " \u0000';
+
+/* A request with an id of the test's own, past the SDK's counter, and the id of its answer. */
+async function answerTo(transport, id) {
+    const { onmessage } = transport;
+    try {
+        const answered = new Promise(resolve => {
+            transport.onmessage = message => (message.method ? onmessage(message) : resolve(message));
+        });
+        await transport.send({ jsonrpc: '2.0', id, method: 'ping' });
+        return (await answered).id;
+    } finally {
+        transport.onmessage = onmessage;
+    }
+}
+
+const scenes = {
+    tools_are_listed: async ({ client }) => {
+        const { tools } = await client.listTools();
+        assert.equal(tools.length, 7);
+        assert.equal(client.getServerVersion().name, 'matrix');
+    },
+    a_tool_is_called: async ({ call }) => assert.equal(await call('echo', { message: 'hello' }), 'hello'),
+    text_of_every_script_comes_back: async ({ call }) => assert.equal(await call('echo', { message: words }), words),
+    progress_arrives_in_order_with_its_call: async ({ call }) => {
+        const steps = [];
+        const onprogress = ({ progress }) => steps.push(progress);
+        assert.equal(await call('count', { to: 20 }, { onprogress }), '20');
+        assert.deepEqual(steps, Array.from({ length: 20 }, (_, i) => i + 1));
+    },
+    what_the_server_asks_is_answered: async ({ call }) =>
+        assert.equal(await call('ask', { question: 'who?' }), 'to <who?>'),
+    a_call_that_is_cancelled_ends_at_the_server: async ({ call }) => {
+        const stop = new AbortController();
+        const waits = call('wait', {}, { signal: stop.signal });
+        await until(async () => (await call('awaited')) === '1', 'the call waits at the server');
+        stop.abort();
+        await assert.rejects(waits);
+        await until(async () => (await call('awaited')) === '0', 'the call was cancelled at the server');
+    },
+    a_mebibyte_goes_and_comes: async ({ call }) => {
+        const message = 'x'.repeat(MIB);
+        assert.equal(await call('echo', { message }), message);
+        assert.equal((await call('repeat', { text: 'é', times: MIB })).length, MIB);
+    },
+    calls_in_flight_together_get_their_own_answers: async ({ call }) => {
+        const messages = Array.from({ length: 50 }, (_, i) => `message ${i}`);
+        assert.deepEqual(await Promise.all(messages.map(message => call('echo', { message }))), messages);
+    },
+    ids_of_every_kind_come_back: async ({ transport }) => {
+        for (const id of ['', 'text', '"quoted" \\ ü 👋', '17', 0, -1, 2 ** 31, Number.MAX_SAFE_INTEGER])
+            assert.deepEqual(await answerTo(transport, id), id);
+    },
+    a_server_that_dies_fails_the_call_it_was_at: async ({ call }) => {
+        // Over HTTP the SDK tells the body of the reply in its message, elsewhere it has read the error.
+        await assert.rejects(call('exit'), error => /server_died/.test(error.data?.reason ?? error.message));
+    }
+};
+
+for (const [to, upstreamOf] of Object.entries(upstreams))
+    for (const [from, arrive] of Object.entries(arrivals))
+        describe(`${from} → ${to}`, () => {
+            let weir, listening, me;
+            before(async () => {
+                if (to !== 'stdio') listening = await startServer(server(to));
+                weir = await startWeir(configuration(upstreamOf(listening?.url), from));
+                me = await connect(arrive, weir.port('edge'));
+            });
+            after(async () => {
+                await me?.close().catch(() => {}); // its server is dead
+                await listening?.stop();
+                await weir?.stop();
+            });
+            for (const [name, play] of Object.entries(scenes)) test(`${from} → ${to}: ${name}`, () => play(me));
+        });
