@@ -13,7 +13,7 @@
  * events together is found out in on_settle(), once in every turn of the loop, and nowhere else.
  *
  * The master is the reaper of what its keepers leave behind (PR_SET_CHILD_SUBREAPER): when a keeper was killed, the orphans come
- * to us, and are killed too. It may also be pid 1 of a container.
+ * to us, and are ended too (strays.h). It may also be pid 1 of a container.
  */
 #include "master.h"
 
@@ -34,8 +34,9 @@
 #include "strays.h"
 #include "user.h"
 
-/* How long the killed may take to die, at the very end. */
-#define STRAYS_SECONDS 3.0
+/* How long what a keeper left behind may take to end by itself; and how long the killed may take to die, at the very end. */
+#define STRAYS_PATIENCE_SECONDS 1.0
+#define STRAYS_SECONDS 4.0
 
 static void slots_each(slot_t *slots, size_t n, void (*act)(slot_t *))
 {
@@ -80,6 +81,27 @@ static bool is_ours(void *arg, pid_t pid)
     return process_find(master, pid) != NULL || pid == master->tryout.pid;
 }
 
+/* Looked for when something died that may have left something behind, and as long as there is any. */
+static size_t strays_end(master_t *master)
+{
+    size_t n = strays_signal(master->strangers, is_ours, master, master->is_patience_over ? SIGKILL : SIGTERM);
+    if (n == 0) {
+        ev_timer_stop(master->proc.loop, &master->strays_patience);
+        master->is_patience_over = false;
+    } else if (!ev_is_active(&master->strays_patience)) {
+        ev_timer_again(master->proc.loop, &master->strays_patience);
+    }
+    return n;
+}
+
+static void on_strays_patience(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    master_t *master = w->data;
+    master->is_patience_over = true;
+    (void)strays_end(master);
+}
+
 static void reaped(master_t *master, pid_t pid, int status)
 {
     slot_t *slot = process_find(master, pid);
@@ -88,7 +110,7 @@ static void reaped(master_t *master, pid_t pid, int status)
     if (master->proc.stats != NULL)
         stats_fold(master->proc.stats, pid);
     if (slot == NULL || slot->kind == PROC_KEEPER)
-        (void)strays_kill(master->strangers, is_ours, master); /* the next SIGCHLD looks again */
+        (void)strays_end(master); /* the next SIGCHLD looks again */
     if (slot != NULL)
         slot_reaped(slot, status);
 }
@@ -164,7 +186,7 @@ static void on_strays_limit(struct ev_loop *loop, struct ev_timer *w, int revent
 /* All of ours are gone: what they left behind must go before us, since nobody would look for it after. */
 static void strays_settle(master_t *master)
 {
-    if (strays_kill(master->strangers, is_ours, master) == 0)
+    if (strays_end(master) == 0)
         ev_break(master->proc.loop, EVBREAK_ALL);
     else if (!ev_is_active(&master->strays_limit))
         ev_timer_start(master->proc.loop, &master->strays_limit);
@@ -295,7 +317,8 @@ static int signals_watch(master_t *master, weir_error_t *err)
     ev_io_init(&master->signals, on_signals, master->signal_fd, EV_READ);
     ev_prepare_init(&master->settle, on_settle);
     ev_timer_init(&master->strays_limit, on_strays_limit, STRAYS_SECONDS, 0.0);
-    master->signals.data = master->settle.data = master;
+    ev_timer_init(&master->strays_patience, on_strays_patience, 0.0, STRAYS_PATIENCE_SECONDS);
+    master->signals.data = master->settle.data = master->strays_patience.data = master;
     ev_io_start(master->proc.loop, &master->signals);
     ev_prepare_start(master->proc.loop, &master->settle);
     return WEIR_OK;

@@ -66,7 +66,8 @@ typedef struct master {
     struct ev_timer change_limit;
 
     ending_t ending;
-    struct ev_timer strays_limit;
+    struct ev_timer strays_limit, strays_patience;
+    bool is_patience_over; /* strays are killed */
     int status;
     char *pid_file; /* that we wrote, or NULL */
     void *shared;

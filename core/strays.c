@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kin.h"
@@ -23,14 +24,15 @@ static bool is_listed(const pid_t *list, pid_t pid)
     return *list == pid;
 }
 
-size_t strays_kill(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg)
+size_t strays_signal(const pid_t *spared, bool (*is_ours)(void *arg, pid_t pid), void *arg, int number)
 {
     size_t n = 0;
     pid_t *list = strays_list();
     for (pid_t *pid = list; pid != NULL && *pid != 0; pid++) {
-        if (is_listed(spared, *pid) || is_ours(arg, *pid) || kill(*pid, SIGKILL) != 0)
+        if (is_listed(spared, *pid) || is_ours(arg, *pid) || kill(*pid, number) != 0)
             continue;
-        log_write(WEIR_LOG_INFO, "pid %ld was left behind by a process that ended; killed it", (long)*pid);
+        log_write(number == SIGKILL ? WEIR_LOG_INFO : WEIR_LOG_DEBUG,
+                  "pid %ld was left behind by a process that ended; SIG%s", (long)*pid, sigabbrev_np(number));
         n++;
     }
     free(list);
