@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const running = new Set();
 process.on('exit', () => running.forEach(child => child.kill('SIGKILL')));
+process.on('SIGTERM', () => process.exit(143)); // the runner's, when a file takes too long
 
 /* Waits until `condition` returns something true, and returns it. The limit ends a hang and is no measurement. */
 export async function until(condition, what, limit_ms = 30_000) {

@@ -49,6 +49,11 @@ export class Connection {
         this.#socket.on('close', end).on('end', end).on('error', end);
     }
 
+    /* The port on this side. */
+    get port() {
+        return this.#socket.localPort;
+    }
+
     write(bytes) {
         this.#socket.write(bytes);
     }
