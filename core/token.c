@@ -22,16 +22,18 @@
 #define PACKED_FIXED (8 + 4 + 4 + 8 + 1 + 1 + 1)
 #define SEALED_MAX (1 + NONCE_SIZE + PACKED_FIXED + TOKEN_SESSION_MAX + TAG_SIZE)
 #define SECRET_MIN 32
+#define NO_DIGIT 0x40 /* a bit that no digit of base64url has */
 
+/* The contexts keep the key's schedule: to set that up costs more than a token, for which only the nonce is set. */
 typedef struct token_key {
     uint8_t name; /* tells keys apart in a token, no secret */
-    uint8_t key[KEY_SIZE];
+    EVP_CIPHER_CTX *seal, *open;
 } token_key_t;
 
 struct token_keys {
     token_key_t key[KEYS_MAX];
     size_t count;
-    EVP_CIPHER_CTX *cipher; /* used again and again: making one costs more than a token */
+    uint8_t digits[256]; /* of base64url */
 };
 
 static const char *const revisions[] = {NULL, "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
@@ -50,29 +52,91 @@ weir_slice_t token_revision(uint8_t version)
                                                               : (weir_slice_t){NULL, 0};
 }
 
-/* A key and its name from a secret (HKDF, RFC 5869). */
-static int key_derive(token_key_t *key, const uint8_t *secret, size_t n, weir_error_t *err)
+/* ---- base64url (RFC 4648 5) ---- */
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static size_t base64url_write(const uint8_t *p, size_t n, char *out)
+{
+    size_t at = 0;
+    uint32_t bits = 0;
+    int have = 0;
+    for (size_t i = 0; i < n; i++) {
+        bits = bits << 8 | p[i];
+        for (have += 8; have >= 6; have -= 6)
+            out[at++] = alphabet[bits >> (have - 6) & 63];
+    }
+    if (have > 0)
+        out[at++] = alphabet[bits << (6 - have) & 63];
+    return at;
+}
+
+/* The value of every byte as a digit; kept with the keys, so that it is made once. */
+static void base64url_learn(uint8_t digits[256])
+{
+    memset(digits, NO_DIGIT, 256);
+    for (uint8_t i = 0; i < 64; i++)
+        digits[(unsigned char)alphabet[i]] = i;
+}
+
+/* Four digits, the last two of which may be missing: three bytes. False when one of them is no digit. */
+static inline bool base64url_four(const uint8_t digits[256], const char *p, size_t n, uint8_t *out)
+{
+    uint32_t a = digits[(unsigned char)p[0]], b = digits[(unsigned char)p[1]];
+    uint32_t c = n > 2 ? digits[(unsigned char)p[2]] : 0, d = n > 3 ? digits[(unsigned char)p[3]] : 0;
+    out[0] = (uint8_t)(a << 2 | b >> 4);
+    out[1] = (uint8_t)(b << 4 | c >> 2);
+    out[2] = (uint8_t)(c << 6 | d);
+    return ((a | b | c | d) & NO_DIGIT) == 0;
+}
+
+/* Returns the number of bytes, 0 when the text is no base64url or too long; up to two more are written. */
+static size_t base64url_read(const uint8_t digits[256], weir_slice_t text, uint8_t *out, size_t size)
+{
+    size_t whole = text.n / 4, rest = text.n % 4;
+    bool is_good = rest != 1 && whole * 3 + 3 <= size;
+    for (size_t i = 0; i < whole && is_good; i++)
+        is_good = base64url_four(digits, text.p + i * 4, 4, out + i * 3);
+    if (rest > 1 && is_good)
+        is_good = base64url_four(digits, text.p + whole * 4, rest, out + whole * 3);
+    return is_good ? whole * 3 + (rest > 0 ? rest - 1 : 0) : 0;
+}
+
+/* ---- keys ---- */
+
+/* `out`: a key, and one byte for its name, from a secret (HKDF, RFC 5869). */
+static bool key_derive(uint8_t out[KEY_SIZE + 1], const uint8_t *secret, size_t n)
 {
     static const unsigned char info[] = "weir session token 1";
-    uint8_t out[KEY_SIZE + 1];
-    size_t size = sizeof(out);
+    size_t size = KEY_SIZE + 1;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
     bool is_fine = ctx != NULL && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) > 0 &&
                    EVP_PKEY_CTX_set1_hkdf_key(ctx, secret, (int)n) > 0 &&
                    EVP_PKEY_CTX_add1_hkdf_info(ctx, info, sizeof(info) - 1) > 0 && EVP_PKEY_derive(ctx, out, &size) > 0;
     EVP_PKEY_CTX_free(ctx);
-    if (!is_fine)
-        return weir_error(err, "session keys: OpenSSL cannot derive a key");
-    memcpy(key->key, out, KEY_SIZE);
-    key->name = out[KEY_SIZE];
-    return WEIR_OK;
+    return is_fine;
+}
+
+static bool key_make(token_key_t *key, const uint8_t *secret, size_t n)
+{
+    uint8_t derived[KEY_SIZE + 1];
+    key->seal = EVP_CIPHER_CTX_new();
+    key->open = EVP_CIPHER_CTX_new();
+    bool is_made = key->seal != NULL && key->open != NULL && key_derive(derived, secret, n) &&
+                   EVP_EncryptInit_ex(key->seal, EVP_aes_256_gcm(), NULL, derived, NULL) == 1 &&
+                   EVP_DecryptInit_ex(key->open, EVP_aes_256_gcm(), NULL, derived, NULL) == 1;
+    key->name = derived[KEY_SIZE];
+    OPENSSL_cleanse(derived, sizeof(derived));
+    return is_made;
 }
 
 static int keys_add(token_keys_t *keys, const uint8_t *secret, size_t n, weir_error_t *err)
 {
     if (keys->count == KEYS_MAX)
         return weir_error(err, "session keys: more than %d keys; remove old ones", KEYS_MAX);
-    return key_derive(&keys->key[keys->count++], secret, n, err);
+    if (!key_make(&keys->key[keys->count++], secret, n))
+        return weir_error(err, "session keys: OpenSSL cannot make a key");
+    return WEIR_OK;
 }
 
 static int keys_add_line(token_keys_t *keys, char *line, const char *file, int number, weir_error_t *err)
@@ -110,10 +174,8 @@ token_keys_t *token_keys_new(const char *file, const uint8_t *seed, size_t seed_
         weir_error(err, "session keys: no memory");
         return NULL;
     }
-    keys->cipher = EVP_CIPHER_CTX_new();
-    int result = keys->cipher == NULL ? weir_error(err, "session keys: no memory")
-                 : file != NULL       ? keys_read(keys, file, err)
-                                      : keys_add(keys, seed, seed_size, err);
+    base64url_learn(keys->digits);
+    int result = file != NULL ? keys_read(keys, file, err) : keys_add(keys, seed, seed_size, err);
     if (result == WEIR_OK)
         return keys;
     token_keys_free(keys);
@@ -124,10 +186,14 @@ void token_keys_free(token_keys_t *keys)
 {
     if (keys == NULL)
         return;
-    EVP_CIPHER_CTX_free(keys->cipher);
-    OPENSSL_cleanse(keys, sizeof(*keys));
+    for (size_t i = 0; i < keys->count; i++) {
+        EVP_CIPHER_CTX_free(keys->key[i].seal);
+        EVP_CIPHER_CTX_free(keys->key[i].open);
+    }
     free(keys);
 }
+
+/* ---- tokens ---- */
 
 /* Packing: fixed members first, then the session's bytes. One program reads what it wrote, on machines of one byte order. */
 static size_t token_pack(const token_t *token, uint8_t *p)
@@ -160,94 +226,46 @@ static bool token_unpack(const uint8_t *p, size_t n, token_t *token)
     return true;
 }
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static size_t base64url_write(const uint8_t *p, size_t n, char *out)
-{
-    size_t at = 0;
-    uint32_t bits = 0;
-    int have = 0;
-    for (size_t i = 0; i < n; i++) {
-        bits = bits << 8 | p[i];
-        for (have += 8; have >= 6; have -= 6)
-            out[at++] = alphabet[bits >> (have - 6) & 63];
-    }
-    if (have > 0)
-        out[at++] = alphabet[bits << (6 - have) & 63];
-    return at;
-}
-
-static int base64url_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* Returns the number of bytes, 0 when the text is no base64url or too long. */
-static size_t base64url_read(weir_slice_t text, uint8_t *out, size_t size)
-{
-    size_t at = 0;
-    uint32_t bits = 0;
-    int have = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        int value = base64url_value(text.p[i]);
-        if (value < 0 || at == size)
-            return 0;
-        bits = bits << 6 | (uint32_t)value;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[at++] = (uint8_t)(bits >> have);
-        }
-    }
-    return at;
-}
-
 size_t token_seal(token_keys_t *keys, const token_t *token, char text[TOKEN_TEXT_MAX])
 {
     uint8_t packed[PACKED_FIXED + TOKEN_SESSION_MAX], sealed[SEALED_MAX];
     size_t n = token_pack(token, packed);
     uint8_t *nonce = sealed + 1, *body = nonce + NONCE_SIZE, *tag = body + n;
+    EVP_CIPHER_CTX *cipher = keys->key[0].seal;
     int len = 0, rest = 0;
     sealed[0] = keys->key[0].name;
-    if (RAND_bytes(nonce, NONCE_SIZE) != 1 ||
-        EVP_EncryptInit_ex(keys->cipher, EVP_aes_256_gcm(), NULL, keys->key[0].key, nonce) != 1 ||
-        EVP_EncryptUpdate(keys->cipher, NULL, &len, sealed, 1) != 1 ||
-        EVP_EncryptUpdate(keys->cipher, body, &len, packed, (int)n) != 1 ||
-        EVP_EncryptFinal_ex(keys->cipher, body + len, &rest) != 1 ||
-        EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, tag) != 1)
+    if (RAND_bytes(nonce, NONCE_SIZE) != 1 || EVP_EncryptInit_ex(cipher, NULL, NULL, NULL, nonce) != 1 ||
+        EVP_EncryptUpdate(cipher, NULL, &len, sealed, 1) != 1 ||
+        EVP_EncryptUpdate(cipher, body, &len, packed, (int)n) != 1 ||
+        EVP_EncryptFinal_ex(cipher, body + len, &rest) != 1 ||
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, tag) != 1)
         return 0;
     return base64url_write(sealed, 1 + NONCE_SIZE + n + TAG_SIZE, text);
 }
 
-static bool token_open_with(token_keys_t *keys, const token_key_t *key, uint8_t *sealed, size_t n, token_t *token)
+static bool token_open_with(EVP_CIPHER_CTX *cipher, uint8_t *sealed, size_t n, token_t *token)
 {
     uint8_t packed[PACKED_FIXED + TOKEN_SESSION_MAX];
     uint8_t *nonce = sealed + 1, *body = nonce + NONCE_SIZE;
     size_t body_n = n - 1 - NONCE_SIZE - TAG_SIZE;
     int len = 0, rest = 0;
-    if (body_n > sizeof(packed) || EVP_DecryptInit_ex(keys->cipher, EVP_aes_256_gcm(), NULL, key->key, nonce) != 1 ||
-        EVP_DecryptUpdate(keys->cipher, NULL, &len, sealed, 1) != 1 ||
-        EVP_DecryptUpdate(keys->cipher, packed, &len, body, (int)body_n) != 1 ||
-        EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, body + body_n) != 1 ||
-        EVP_DecryptFinal_ex(keys->cipher, packed + len, &rest) != 1)
+    if (body_n > sizeof(packed) || EVP_DecryptInit_ex(cipher, NULL, NULL, NULL, nonce) != 1 ||
+        EVP_DecryptUpdate(cipher, NULL, &len, sealed, 1) != 1 ||
+        EVP_DecryptUpdate(cipher, packed, &len, body, (int)body_n) != 1 ||
+        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, body + body_n) != 1 ||
+        EVP_DecryptFinal_ex(cipher, packed + len, &rest) != 1)
         return false;
     return token_unpack(packed, body_n, token);
 }
 
 bool token_open(token_keys_t *keys, weir_slice_t text, token_t *token)
 {
-    uint8_t sealed[SEALED_MAX];
-    size_t n = base64url_read(text, sealed, sizeof(sealed));
+    uint8_t sealed[SEALED_MAX + 2];
+    size_t n = base64url_read(keys->digits, text, sealed, sizeof(sealed));
     if (n < 1 + NONCE_SIZE + PACKED_FIXED + TAG_SIZE)
         return false;
     for (size_t i = 0; i < keys->count; i++)
-        if (keys->key[i].name == sealed[0] && token_open_with(keys, &keys->key[i], sealed, n, token))
+        if (keys->key[i].name == sealed[0] && token_open_with(keys->key[i].open, sealed, n, token))
             return true;
     return false;
 }
