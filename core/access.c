@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "jscan.h"
 #include "log.h"
 #include "proc.h"
 #include "timer.h"
@@ -253,22 +254,28 @@ static char *put_odd(char *p, unsigned char c)
     return p;
 }
 
+/* What is not plain: as it is when it may stand in a JSON string, and otherwise what stands for it. Returns how much was taken. */
+static size_t put_special(char **p, const char *text, size_t n, bool is_escaped)
+{
+    unsigned char c = (unsigned char)*text;
+    size_t whole = c >= 0x80                 ? utf8_length((const unsigned char *)text, n)
+                   : c == '\\' && is_escaped ? escape_length(text, n)
+                                             : 0;
+    *p = whole > 0 ? put_slice(*p, weir_slice(text, whole)) : put_odd(*p, c);
+    return whole > 0 ? whole : 1;
+}
+
 /* The inside of a JSON string. `is_escaped`: the text stood between a client's JSON quotes, where it may have been cut anywhere;
  * its escapes stay as they are. */
 static char *put_text(char *p, weir_slice_t text, bool is_escaped)
 {
-    size_t n = text.n < TEXT_MAX ? text.n : TEXT_MAX;
-    for (size_t i = 0; i < n;) {
-        unsigned char c = (unsigned char)text.p[i];
-        size_t plain = 0;
-        if (c >= 0x80)
-            plain = utf8_length((const unsigned char *)text.p + i, n - i);
-        else if (c == '\\')
-            plain = is_escaped ? escape_length(text.p + i, n - i) : 0;
-        else if (c >= 0x20 && c != '"')
-            plain = 1;
-        p = plain > 0 ? put_slice(p, weir_slice(text.p + i, plain)) : put_odd(p, c);
-        i += plain > 0 ? plain : 1;
+    const char *at = text.p, *end = text.p + (text.n < TEXT_MAX ? text.n : TEXT_MAX);
+    while (at < end) {
+        const char *plain = jscan_plain(at, end);
+        p = put_slice(p, weir_slice(at, (size_t)(plain - at)));
+        at = plain;
+        if (at < end)
+            at += put_special(&p, at, (size_t)(end - at), is_escaped);
     }
     return p;
 }

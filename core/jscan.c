@@ -34,19 +34,30 @@ bool jscan_at_end(jscan_t *j)
 
 /* ---- strings ---- */
 
-/* Step over bytes that need no thought: not a quote, backslash or control, and ASCII. */
-static const char *skip_plain(const char *p, const char *end)
+#ifdef __SSE2__
+/* One bit for each byte that is not plain. As signed bytes, controls and everything beyond ASCII are less than a space. */
+static inline unsigned odd_bytes(__m128i bytes)
+{
+    __m128i is_quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i is_backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    __m128i is_low = _mm_cmplt_epi8(bytes, _mm_set1_epi8(' '));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(is_quote, is_backslash), is_low));
+}
+#endif
+
+const char *jscan_plain(const char *p, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
     for (; end - p >= 16; p += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-        /* As signed bytes, controls and everything beyond ASCII are less than a space. */
-        __m128i stops = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
-                                     _mm_cmplt_epi8(bytes, space));
-        int mask = _mm_movemask_epi8(stops);
-        if (mask != 0)
-            return p + __builtin_ctz((unsigned)mask);
+        unsigned odd = odd_bytes(_mm_loadu_si128((const __m128i *)(const void *)p));
+        if (odd != 0)
+            return p + __builtin_ctz(odd);
+    }
+    if (end - p >= 8) {
+        unsigned odd = odd_bytes(_mm_loadl_epi64((const __m128i *)(const void *)p)) & 0xff;
+        if (odd != 0)
+            return p + __builtin_ctz(odd);
+        p += 8;
     }
 #endif
     while (p < end && *p != '"' && *p != '\\' && *p >= ' ')
@@ -110,7 +121,7 @@ bool jscan_string(jscan_t *j, jscan_text_t *out)
     const char *begin = ++j->p;
     out->is_escaped = false;
     for (;;) {
-        j->p = skip_plain(j->p, j->end);
+        j->p = jscan_plain(j->p, j->end);
         if (j->p == j->end)
             return false;
         if (*j->p == '"')
@@ -405,7 +416,7 @@ size_t jscan_escape(char *out, size_t used, size_t size, weir_slice_t text)
 {
     const char *p = text.p, *end = text.p + text.n;
     while (p < end) {
-        const char *plain = skip_plain(p, end);
+        const char *plain = jscan_plain(p, end);
         used = append(out, used, size, p, (size_t)(plain - p));
         p = plain;
         if (p == end)

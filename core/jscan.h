@@ -47,6 +47,9 @@ bool jscan_at_end(jscan_t *j);
  * The cursor stands before the object at first, and behind its key's colon when a member was found. */
 bool jscan_member(jscan_t *j, bool *is_first, jscan_text_t *key, bool *is_over);
 
+/* Step over bytes that mean themselves in a JSON string: ASCII, but no quote, backslash or control. Returns the first other one. */
+const char *jscan_plain(const char *p, const char *end);
+
 /* Resolve escapes into a buffer of at least text.n bytes; returns the length. Surrogates without a partner become U+FFFD. */
 size_t jscan_unescape(weir_slice_t text, char *out);
 /* Append text with what JSON asks to be escaped; bytes that are no UTF-8 become U+FFFD. Returns the new length, or `size` + 1 when
