@@ -1,4 +1,6 @@
-/* http1.c: heads; see http1.h. A head is looked for whole first (its empty line), then read line by line. */
+/* http1.c: heads; see http1.h. A head is read line by line, and each byte of it once; only one that did not come whole is searched for
+ * its empty line before it is read again.
+ */
 #include "http1.h"
 
 #include <stddef.h>
@@ -25,51 +27,53 @@ static bool token_char(char c)
 
 /* ---- lines ---- */
 
-/* The end of the head: behind its empty line. NULL when it is not there yet. */
-static const char *head_end(const char *from, const char *end)
+/* Whether the head's end is there. */
+static bool has_empty_line(const char *from, const char *end)
 {
     while (from < end) {
         const char *lf = memchr(from, '\n', (size_t)(end - from));
         if (lf == NULL)
-            return NULL;
+            return false;
         const char *next = lf + 1;
         if (next < end && *next == '\r')
             next++;
         if (next < end && *next == '\n')
-            return next + 1;
+            return true;
         from = lf + 1;
     }
-    return NULL;
+    return false;
 }
 
-/* The line at `*p`, without its end; `*p` goes behind it. */
-static weir_slice_t line_take(const char **p, const char *end)
+/* The first byte that cannot stand in a line: a control other than TAB, or DEL; line ends are among them. `end`: there is none. */
+static inline const char *text_end(const char *p, const char *end)
 {
-    const char *begin = *p;
-    const char *lf = memchr(begin, '\n', (size_t)(end - begin));
-    const char *stop = lf > begin && lf[-1] == '\r' ? lf - 1 : lf;
-    *p = lf + 1;
-    return weir_slice(begin, (size_t)(stop - begin));
-}
-
-/* Whether there is a control other than TAB, or DEL: NUL and a bare CR are among them. */
-static bool has_control(const char *p, size_t n)
-{
-    const char *end = p + n;
 #ifdef __SSE2__
     const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
     for (; end - p >= 16; p += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i is_low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, low), bytes);
-        __m128i is_bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), is_low), _mm_cmpeq_epi8(bytes, del));
-        if (_mm_movemask_epi8(is_bad) != 0)
-            return true;
+        __m128i is_odd = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), is_low), _mm_cmpeq_epi8(bytes, del));
+        int mask = _mm_movemask_epi8(is_odd);
+        if (mask != 0)
+            return p + __builtin_ctz((unsigned)mask);
     }
 #endif
-    for (; p < end; p++)
-        if (((unsigned char)*p < 0x20 && *p != '\t') || *p == 0x7f)
-            return true;
-    return false;
+    while (p < end && ((unsigned char)*p >= 0x20 || *p == '\t') && *p != 0x7f)
+        p++;
+    return p;
+}
+
+/* The line at `*p`, without its end; `*p` goes behind it. A bare CR, a NUL and their like are BAD. */
+static inline weir_parse_t line_take(const char **p, const char *end, weir_slice_t *line)
+{
+    const char *stop = text_end(*p, end);
+    *line = weir_slice(*p, (size_t)(stop - *p));
+    if (stop < end && *stop == '\r')
+        stop++;
+    if (stop == end)
+        return WEIR_PARSE_MORE;
+    *p = stop + 1;
+    return *stop == '\n' ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
 }
 
 /* ---- start lines ---- */
@@ -91,6 +95,12 @@ static weir_parse_t version_read(weir_slice_t text, weir_head_t *head)
     return WEIR_PARSE_DONE;
 }
 
+/* Whatever a request target may be made of, and some more: it is for the routes, and the server, to know it. */
+static bool target_char(char c)
+{
+    return c > ' ' && c < 0x7f;
+}
+
 static weir_parse_t request_line(weir_slice_t line, weir_head_t *head)
 {
     const char *p = line.p, *end = line.p + line.n;
@@ -100,7 +110,7 @@ static weir_parse_t request_line(weir_slice_t line, weir_head_t *head)
     if (head->method.n == 0 || p == end || *p != ' ')
         return WEIR_PARSE_BAD;
     const char *target = ++p;
-    while (p<end && * p> ' ' && *p < 0x7f)
+    while (p < end && target_char(*p))
         p++;
     head->target = weir_slice(target, (size_t)(p - target));
     if (head->target.n == 0 || p == end || *p != ' ')
@@ -118,31 +128,35 @@ static weir_parse_t status_line(weir_slice_t line, weir_head_t *head)
         return WEIR_PARSE_BAD;
     if (line.n > 13)
         head->reason = weir_slice(line.p + 13, line.n - 13);
-    if (has_control(head->reason.p, head->reason.n))
-        return WEIR_PARSE_BAD;
     return version_read(weir_slice(line.p, 8), head);
 }
 
 /* ---- fields ---- */
 
+static bool is_token_whole(weir_slice_t s)
+{
+    size_t n = 0;
+    while (n < s.n && token_char(s.p[n]))
+        n++;
+    return n == s.n && n > 0;
+}
+
 static weir_parse_t field_line(weir_slice_t line, weir_head_t *head)
 {
+    const char *colon = memchr(line.p, ':', line.n);
     if (head->nfields == WEIR_FIELDS_MAX)
         return WEIR_PARSE_TOO_LARGE;
-    size_t n = 0;
-    while (n < line.n && token_char(line.p[n]))
-        n++;
-    if (n == 0 || n == line.n || line.p[n] != ':')
+    if (colon == NULL)
         return WEIR_PARSE_BAD;
     weir_field_t *field = &head->fields[head->nfields];
-    field->name = weir_slice(line.p, n);
-    field->value = weir_slice_trim(weir_slice(line.p + n + 1, line.n - n - 1));
-    if (has_control(field->value.p, field->value.n))
-        return WEIR_PARSE_BAD;
+    field->name = weir_slice(line.p, (size_t)(colon - line.p));
+    field->value = weir_slice_trim(weir_slice(colon + 1, line.n - field->name.n - 1));
     field->id = http1_field_id(field->name);
-    if (field->id != WEIR_FIELD_OTHER && head->known[field->id] < 0)
-        head->known[field->id] = (int16_t)head->nfields;
-    head->nfields++;
+    uint16_t at = head->nfields++;
+    if (field->id == WEIR_FIELD_OTHER)
+        return is_token_whole(field->name) ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
+    if (head->known[field->id] < 0)
+        head->known[field->id] = (int16_t)at;
     return http1_field_means(head, field);
 }
 
@@ -155,9 +169,8 @@ static weir_parse_t head_settle(weir_head_t *head, bool is_request)
         return WEIR_PARSE_BAD;
     if (is_request && head->minor == 1 && head->known[WEIR_FIELD_HOST] < 0)
         return WEIR_PARSE_BAD;
-    bool is_closing = http1_connection_has(head, WEIR_LIT("close"));
-    bool is_asked = head->known[WEIR_FIELD_CONNECTION] >= 0 && http1_connection_has(head, WEIR_LIT("keep-alive"));
-    head->is_keep_alive = !is_closing && (head->minor == 1 || is_asked);
+    head->is_keep_alive = !http1_connection_has(head, WEIR_LIT("close")) &&
+                          (head->minor == 1 || http1_connection_has(head, WEIR_LIT("keep-alive")));
     head->is_upgrade = head->known[WEIR_FIELD_UPGRADE] >= 0 && http1_connection_has(head, WEIR_LIT("upgrade"));
     return WEIR_PARSE_DONE;
 }
@@ -169,13 +182,15 @@ static void head_clear(weir_head_t *head)
     head->content_length = -1;
 }
 
-static weir_parse_t head_parse(const char *p, const char *end, weir_head_t *head, bool is_request)
+/* `*p` goes behind the head when it is DONE. */
+static weir_parse_t head_parse(const char **p, const char *end, weir_head_t *head, bool is_request)
 {
+    weir_slice_t line;
     head_clear(head);
-    weir_slice_t first = line_take(&p, end);
-    weir_parse_t result = is_request ? request_line(first, head) : status_line(first, head);
-    while (result == WEIR_PARSE_DONE) {
-        weir_slice_t line = line_take(&p, end);
+    weir_parse_t result = line_take(p, end, &line);
+    if (result == WEIR_PARSE_DONE)
+        result = is_request ? request_line(line, head) : status_line(line, head);
+    while (result == WEIR_PARSE_DONE && (result = line_take(p, end, &line)) == WEIR_PARSE_DONE) {
         if (line.n == 0)
             return head_settle(head, is_request);
         result = field_line(line, head);
@@ -209,12 +224,12 @@ static weir_parse_t parse(const char *p, size_t n, size_t seen, weir_head_t *hea
     if (!token_char(p[skip]))
         return WEIR_PARSE_BAD;
     /* The empty line may have begun in what was seen. */
-    size_t from = seen < skip + 3 ? skip : seen - 3;
-    const char *end = head_end(p + from, p + n);
-    if (end == NULL)
+    if (seen > 0 && !has_empty_line(p + (seen < skip + 3 ? skip : seen - 3), p + n))
         return WEIR_PARSE_MORE;
-    *used = (size_t)(end - p);
-    return head_parse(p + skip, end, head, is_request);
+    const char *at = p + skip;
+    weir_parse_t result = head_parse(&at, p + n, head, is_request);
+    *used = (size_t)(at - p);
+    return result;
 }
 
 weir_parse_t http1_parse_request(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used)

@@ -48,12 +48,36 @@ static const known_t *const by_length[LENGTH_MAX + 1] = {
     [15] = names_15, [16] = names_16, [17] = names_17, [18] = names_18, [19] = names_19, [20] = names_20,
 };
 
+/* Eight bytes with their letters in lower case, and other bytes the same or not what a name of the tables has: bit 0x20 follows bit
+ * 0x40. */
+static uint64_t word_folded(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word | (word & UINT64_C(0x4040404040404040)) >> 1;
+}
+
+/* Eight bytes at a time; the last eight may overlap those before. */
+static bool is_name(weir_slice_t name, const char *lower)
+{
+    size_t i = 0;
+    if (name.n < 8) {
+        while (i < name.n && weir_lower(name.p[i]) == lower[i])
+            i++;
+        return i == name.n;
+    }
+    for (; i + 8 < name.n; i += 8)
+        if (word_folded(name.p + i) != word_folded(lower + i))
+            return false;
+    return word_folded(name.p + name.n - 8) == word_folded(lower + name.n - 8);
+}
+
 weir_field_id_t http1_field_id(weir_slice_t name)
 {
     if (name.n > LENGTH_MAX || by_length[name.n] == NULL)
         return WEIR_FIELD_OTHER;
     for (const known_t *known = by_length[name.n]; known->name != NULL; known++)
-        if ((name.p[0] | 0x20) == known->name[0] && weir_slice_ieq(name, weir_slice(known->name, name.n)))
+        if (weir_lower(name.p[0]) == known->name[0] && is_name(name, known->name))
             return known->id;
     return WEIR_FIELD_OTHER;
 }
@@ -101,15 +125,15 @@ static weir_parse_t length_means(weir_head_t *head, weir_slice_t list)
 
 weir_parse_t http1_field_means(weir_head_t *head, const weir_field_t *field)
 {
-    bool is_second = head->known[field->id] >= 0 && &head->fields[head->known[field->id]] != field;
+    bool is_first = field == &head->fields[head->known[field->id]];
     switch (field->id) {
     case WEIR_FIELD_CONTENT_LENGTH:
         return length_means(head, field->value);
     case WEIR_FIELD_TRANSFER_ENCODING:
         head->is_chunked = weir_slice_ieq(field->value, WEIR_LIT("chunked"));
-        return is_second || !head->is_chunked ? WEIR_PARSE_BAD : WEIR_PARSE_DONE;
+        return is_first && head->is_chunked ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
     case WEIR_FIELD_HOST:
-        return is_second ? WEIR_PARSE_BAD : WEIR_PARSE_DONE;
+        return is_first ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
     case WEIR_FIELD_EXPECT:
         head->expects_continue = weir_slice_ieq(field->value, WEIR_LIT("100-continue"));
         return WEIR_PARSE_DONE;

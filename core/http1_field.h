@@ -6,7 +6,7 @@
 
 weir_field_id_t http1_field_id(weir_slice_t name);
 
-/* Note what a field that was just read says of the message's framing. WEIR_PARSE_DONE, or WEIR_PARSE_BAD. */
+/* Note what a known field that was just read says of the message's framing. WEIR_PARSE_DONE, or WEIR_PARSE_BAD. */
 weir_parse_t http1_field_means(weir_head_t *head, const weir_field_t *field);
 
 /* Whether a Connection field names an option. */

@@ -44,6 +44,8 @@ static inline char weir_lower(char c)
 /* Equality with ASCII case folded: field names, URL schemes and hosts. */
 static inline bool weir_slice_ieq(weir_slice_t a, weir_slice_t b)
 {
+    if (weir_slice_eq(a, b))
+        return true;
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++)
