@@ -7,6 +7,7 @@
 #include "child.h"
 #include "client.h"
 #include "exchange.h"
+#include "guard.h"
 #include "http1.h"
 #include "http_date.h"
 #include "jscan.h"
@@ -19,6 +20,7 @@
 #include "stream.h"
 #include "target.h"
 #include "timer.h"
+#include "url.h"
 
 static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const char *ca,
                           const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
@@ -108,6 +110,9 @@ static const weir_host_t table = {
     .lines_filled = lines_filled,
     .lines_next = lines_next,
     .lines_free = lines_free,
+    .url_parse = url_parse,
+    .guard_host = guard_host,
+    .guard_origin = guard_origin,
     .mirrored_decode = mirrored_decode,
     .mirrored_encode = mirrored_encode,
 };

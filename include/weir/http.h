@@ -66,6 +66,15 @@ typedef struct weir_head {
     weir_field_t fields[WEIR_FIELDS_MAX];
 } weir_head_t;
 
+/* The parts of `http://host:port/path?query`; all slices point into the text. */
+typedef struct weir_url {
+    bool is_tls;
+    weir_slice_t host;      /* without brackets; "unix:/path" for a Unix socket: http://unix:/path:/target */
+    weir_slice_t authority; /* as Host wants it: brackets and port as they stand; "localhost" for a Unix socket */
+    weir_slice_t target;    /* path and query; "/" when the URL ends before it */
+    uint16_t port;
+} weir_url_t;
+
 /* What parsing says. Each is a different answer to the peer. */
 typedef enum weir_parse {
     WEIR_PARSE_DONE, /* a whole head: `*used` bytes of it */

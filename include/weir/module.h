@@ -102,6 +102,11 @@ typedef enum weir_lines_found {
     WEIR_LINES_TOO_LONG, /* a line beyond max_message began; told once, its rest is read over */
 } weir_lines_found_t;
 
+/* What a listener's HTTP transports ask of Host and Origin; two options of each of them. */
+typedef struct weir_guard {
+    weir_strings_t allowed_origins, allowed_hosts;
+} weir_guard_t;
+
 /* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
 typedef struct weir_host {
     uint16_t abi_major, abi_minor;
@@ -230,6 +235,12 @@ typedef struct weir_host {
     void (*lines_filled)(weir_lines_t *lines, size_t n);
     weir_lines_found_t (*lines_next)(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line);
     void (*lines_free)(weir_lines_t *lines);
+
+    /* HTTP's addresses, and who may come by it (against DNS rebinding): WEIR_REASON_NONE, or why not, told in `err`. */
+    int (*url_parse)(const char *text, weir_url_t *url, weir_error_t *err);
+    weir_reason_t (*guard_host)(const weir_listener_t *listener, const weir_guard_t *guard, const weir_head_t *head,
+                                weir_error_t *err);
+    weir_reason_t (*guard_origin)(const weir_guard_t *guard, const weir_head_t *head, weir_error_t *err);
 
     /* Values of fields that mirror a part of the message (Mcp-Name, Mcp-Param-*), which stand there as they are or as Base64
      * between =?base64? and ?=. Decode: `value` becomes what it says; WEIR_EFAIL when it has characters that no field may hold,

@@ -67,13 +67,13 @@ const weir_option_t edge_option_table[] = {
      .doc = "requests on one connection before it is closed"},
     {.name = "allowed_origins",
      .type = WEIR_TYPE_STRINGS,
-     .offset = OPT(allowed_origins),
+     .offset = OPT(guard.allowed_origins),
      .doc =
          "origins whose web pages may call (\"https://app.example\", or \"*\"); without it, those of this machine may "
          "call a listener of this machine"},
     {.name = "allowed_hosts",
      .type = WEIR_TYPE_STRINGS,
-     .offset = OPT(allowed_hosts),
+     .offset = OPT(guard.allowed_hosts),
      .doc = "what Host may say besides localhost, against DNS rebinding; with a port or for any"},
     {.name = NULL},
 };
@@ -94,7 +94,6 @@ void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void
     if (edge != NULL) {
         *edge = (edge_t){.host = host, .listener = listener, .options = options};
         edge->out = (head_out_t){.p = out, .size = OUT_SIZE};
-        edge->is_loopback = host->listener_is_loopback(listener);
         weir_list_init(&edge->clients);
     }
     if (edge == NULL || out == NULL || !edge_has_timeouts(edge)) {

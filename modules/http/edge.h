@@ -10,7 +10,7 @@ typedef struct edge_options {
     uint64_t max_head, max_message, buffer_limit;
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, send_timeout_ms;
     int64_t keepalive_requests;
-    weir_strings_t allowed_origins, allowed_hosts;
+    weir_guard_t guard;
 } edge_options_t;
 
 extern const weir_option_t edge_option_table[];
@@ -30,7 +30,6 @@ typedef struct edge {
     head_out_t out;
     struct client *out_of;
     bool is_draining;
-    bool is_loopback; /* only clients of this machine can reach the listener */
 } edge_t;
 
 typedef enum client_state {

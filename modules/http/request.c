@@ -6,71 +6,20 @@
 #include <stdio.h>
 
 #include "mirror.h"
-#include "url.h"
 
 typedef weir_reason_t (*check_t)(client_t *c, weir_error_t *err);
 
-static bool list_has(const weir_strings_t *list, weir_slice_t value)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (weir_slice_ieq(weir_slice_str(list->items[i]), value))
-            return true;
-    return false;
-}
-
-/* An entry without a port stands for all of them. */
-static bool host_is_allowed(const client_t *c, weir_slice_t authority)
-{
-    const weir_strings_t *hosts = &c->edge->options->allowed_hosts;
-    return host_is_loopback(authority_host(authority)) || list_has(hosts, authority) ||
-           list_has(hosts, authority_host(authority));
-}
-
-/* A web page can make its own name resolve to 127.0.0.1 and so reach a listener of this machine; but it cannot make the browser
- * say localhost in Host. */
 static weir_reason_t check_host(client_t *c, weir_error_t *err)
 {
-    unsigned count = head_count(c->head, WEIR_FIELD_HOST);
-    weir_slice_t host = weir_head_value(c->head, WEIR_FIELD_HOST);
-    if (count > 1 || (count == 0 && c->minor > 0)) {
-        (void)weir_error(err, "%u Host fields; HTTP/1.1 asks for one", count);
-        return WEIR_REASON_BAD_REQUEST;
-    }
-    bool is_guarded = c->edge->is_loopback || c->edge->options->allowed_hosts.count > 0;
-    if (!is_guarded || host_is_allowed(c, host))
-        return WEIR_REASON_NONE;
-    (void)weir_error(err, "Host \"%.*s\" is not allowed here; see allowed_hosts", (int)(host.n < 256 ? host.n : 256),
-                     host.p == NULL ? "" : host.p);
-    return WEIR_REASON_BAD_ORIGIN;
-}
-
-/* Without a list: pages of this machine, and pages of the very host that is guarded by check_host(). */
-static bool origin_is_allowed(const client_t *c, weir_slice_t origin)
-{
-    const edge_options_t *options = c->edge->options;
-    if (options->allowed_origins.count > 0)
-        return list_has(&options->allowed_origins, origin) || list_has(&options->allowed_origins, WEIR_LIT("*"));
-    weir_slice_t from = origin_authority(origin);
-    weir_slice_t host = weir_head_value(c->head, WEIR_FIELD_HOST);
-    if (from.n == 0)
-        return false;
-    if (host_is_loopback(authority_host(host)) && host_is_loopback(authority_host(from)))
-        return true;
-    return options->allowed_hosts.count > 0 && weir_slice_ieq(from, host);
+    const edge_t *edge = c->edge;
+    return edge->host->guard_host(edge->listener, &edge->options->guard, c->head, err);
 }
 
 static weir_reason_t check_origin(client_t *c, weir_error_t *err)
 {
-    unsigned count = head_count(c->head, WEIR_FIELD_ORIGIN);
-    weir_slice_t origin = weir_head_value(c->head, WEIR_FIELD_ORIGIN);
-    if (count == 0)
-        return WEIR_REASON_NONE;
-    c->is_origin = count == 1 && origin_is_allowed(c, origin);
-    if (c->is_origin)
-        return WEIR_REASON_NONE;
-    (void)weir_error(err, "Origin \"%.*s\" is not allowed here; see allowed_origins",
-                     (int)(origin.n < 256 ? origin.n : 256), origin.p);
-    return WEIR_REASON_BAD_ORIGIN;
+    weir_reason_t reason = c->edge->host->guard_origin(&c->edge->options->guard, c->head, err);
+    c->is_origin = reason == WEIR_REASON_NONE && c->head->known[WEIR_FIELD_ORIGIN] >= 0;
+    return reason;
 }
 
 bool request_is_preflight(const client_t *c)

@@ -85,21 +85,23 @@ static char *copy_slice(weir_slice_t s)
     return copy;
 }
 
-static bool is_unix(const url_t *url)
+static bool is_unix(const weir_url_t *url)
 {
     return weir_slice_starts(url->host, WEIR_LIT("unix:"));
 }
 
-static char *name_of(const url_t *url)
+static char *name_of(const weir_url_t *url)
 {
-    weir_slice_t host = is_unix(url) ? url->host : authority_host(url->authority);
-    char *name = malloc(host.n + sizeof(":65535"));
+    weir_slice_t host = url->host;
+    bool is_v6 = !is_unix(url) && memchr(host.p, ':', host.n) != NULL;
+    size_t size = host.n + sizeof("[]:65535");
+    char *name = malloc(size);
     if (name == NULL)
         return NULL;
-    memcpy(name, host.p, host.n);
-    name[host.n] = '\0';
-    if (!is_unix(url))
-        (void)snprintf(name + host.n, sizeof(":65535"), ":%u", (unsigned)url->port);
+    if (is_unix(url))
+        (void)snprintf(name, size, "%.*s", WEIR_FMT(host));
+    else
+        (void)snprintf(name, size, is_v6 ? "[%.*s]:%u" : "%.*s:%u", WEIR_FMT(host), (unsigned)url->port);
     return name;
 }
 
@@ -112,7 +114,7 @@ static void target_free(target_t *target)
     free(target);
 }
 
-static target_t *target_new(const weir_host_t *host, const weir_server_t *server, const url_t *url)
+static target_t *target_new(const weir_host_t *host, const weir_server_t *server, const weir_url_t *url)
 {
     target_t *target = calloc(1, sizeof(*target));
     if (target == NULL)
@@ -132,8 +134,8 @@ static target_t *target_new(const weir_host_t *host, const weir_server_t *server
 int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
 {
     const server_options_t *options = server->options;
-    url_t url;
-    if (url_parse(options->url, &url, err) != WEIR_OK)
+    weir_url_t url;
+    if (host->url_parse(options->url, &url, err) != WEIR_OK)
         return WEIR_EFAIL;
     target_t *target = target_new(host, server, &url);
     char *address = copy_slice(url.host);

@@ -5,7 +5,6 @@
 #define WEIR_HTTP_SERVER_H
 
 #include "head.h"
-#include "url.h"
 
 typedef enum forwarded {
     FORWARDED_OFF,
@@ -34,7 +33,7 @@ typedef struct target {
     const weir_host_t *host;
     const upstream_options_t *options;
     weir_timeouts_t *idle_timeouts;
-    url_t url;        /* points into the option's text */
+    weir_url_t url;   /* points into the option's text */
     char *name;       /* "10.0.0.11:3000" */
     head_out_t out;   /* the head of a request, while it is built */
     weir_head_t head; /* of a reply, while the host is told of it */

@@ -14,7 +14,9 @@
 #include "../../modules/http/server.h"
 #include "exchange.h"
 #include "failure.h"
+#include "guard.h"
 #include "host.h"
+#include "listener.h"
 #include "stream.h"
 
 /* ---- the world: one listener, one server, and the test in the middle and at both ends ---- */
@@ -137,10 +139,12 @@ static void *fake_alloc(weir_exchange_t *ex, size_t n)
     return w.memory[w.nmemory++] = malloc(n > 0 ? n : 1);
 }
 
-static bool fake_is_loopback(const weir_listener_t *listener)
+static weir_reason_t fake_guard_host(const weir_listener_t *listener, const weir_guard_t *guard,
+                                     const weir_head_t *head, weir_error_t *err)
 {
     (void)listener;
-    return w.is_loopback;
+    weir_listener_t here = {.is_loopback = w.is_loopback};
+    return guard_host(&here, guard, head, err);
 }
 
 static void quiet(weir_level_t level, const char *format, ...)
@@ -256,7 +260,7 @@ static int begin(void **state)
     w.host.exchange_drained = fake_drained;
     w.host.exchange_sent = fake_sent;
     w.host.exchange_alloc = fake_alloc;
-    w.host.listener_is_loopback = fake_is_loopback;
+    w.host.guard_host = fake_guard_host;
     w.host.link_up = fake_up;
     w.host.link_down = fake_down;
     w.host.link_free_again = fake_free_again;
@@ -699,7 +703,7 @@ static void a_listener_of_this_machine_is_called_by_its_name_only(void **state)
     static const char *const allowed[] = {"mcp.example", "other.example:99", NULL};
     w.is_loopback = true;
     w.answers = true;
-    w.edge_options.allowed_hosts = (weir_strings_t){allowed, 2};
+    w.edge_options.guard.allowed_hosts = (weir_strings_t){allowed, 2};
     for (size_t i = 0; i < 11; i++) {
         char request[512];
         sprintf(request,
@@ -715,7 +719,7 @@ static void allowed_origins_may_read_replies(void **state)
 {
     (void)state;
     static const char *const allowed[] = {"https://app.example", NULL};
-    w.edge_options.allowed_origins = (weir_strings_t){allowed, 1};
+    w.edge_options.guard.allowed_origins = (weir_strings_t){allowed, 1};
     w.answers = true;
     client_connects();
     say(POST "Origin: https://app.example\r\nContent-Length: 40\r\n\r\n" PING);

@@ -10,10 +10,10 @@
 
 #include "../../modules/http/head.c"
 #include "../../modules/http/mirror.c"
-#include "../../modules/http/url.c"
 #include "exchange.h"
 #include "jscan.h"
 #include "mirrored.h"
+#include "url.h"
 
 /* ---- arrangement ---- */
 
@@ -96,7 +96,7 @@ static void a_head_that_does_not_fit_is_noticed(void **state)
 
 static void check_url(const char *text, const char *host, unsigned port, const char *target, bool is_tls)
 {
-    url_t url;
+    weir_url_t url;
     weir_error_t err = {{0}};
     if (url_parse(text, &url, &err) != WEIR_OK)
         fail_msg("%s: %s", text, err.text);
@@ -140,7 +140,7 @@ static void what_is_no_url_is_refused(void **state)
         "http://unix:relative:/mcp",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        url_t url;
+        weir_url_t url;
         weir_error_t err = {{0}};
         if (url_parse(wrong[i], &url, &err) == WEIR_OK)
             fail_msg("%s was taken", wrong[i]);

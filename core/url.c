@@ -67,7 +67,7 @@ static int parse_port(weir_slice_t text, uint16_t *port)
     return WEIR_OK;
 }
 
-static int parse_authority(weir_slice_t authority, url_t *url)
+static int parse_authority(weir_slice_t authority, weir_url_t *url)
 {
     weir_slice_t host = authority_host(authority);
     if (host.n == 0 || memchr(authority.p, '@', authority.n) != NULL)
@@ -86,7 +86,7 @@ static int parse_authority(weir_slice_t authority, url_t *url)
 }
 
 /* http://unix:/run/server.sock:/mcp */
-static int parse_unix(weir_slice_t rest, url_t *url)
+static int parse_unix(weir_slice_t rest, weir_url_t *url)
 {
     size_t prefix = sizeof("unix:") - 1;
     const char *colon = memchr(rest.p + prefix, ':', rest.n - prefix);
@@ -99,7 +99,7 @@ static int parse_unix(weir_slice_t rest, url_t *url)
     return WEIR_OK;
 }
 
-static int parse_inet(weir_slice_t rest, url_t *url)
+static int parse_inet(weir_slice_t rest, weir_url_t *url)
 {
     size_t n = 0;
     while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
@@ -117,23 +117,27 @@ static bool is_sendable(weir_slice_t text)
     return true;
 }
 
-static weir_slice_t after_scheme(weir_slice_t text, url_t *url)
+static weir_slice_t after_scheme(weir_slice_t text, weir_url_t *url)
 {
-    if (text.n > 8 && weir_slice_ieq(weir_slice(text.p, 8), WEIR_LIT("https://"))) {
-        *url = (url_t){.is_tls = true, .port = 443};
-        return after(text, 8);
+    static const struct {
+        weir_slice_t name;
+        bool is_tls;
+    } schemes[] = {{{"http://", 7}, false}, {{"https://", 8}, true}, {{"ws://", 5}, false}, {{"wss://", 6}, true}};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t n = schemes[i].name.n;
+        if (text.n <= n || !weir_slice_ieq(weir_slice(text.p, n), schemes[i].name))
+            continue;
+        *url = (weir_url_t){.is_tls = schemes[i].is_tls, .port = schemes[i].is_tls ? 443 : 80};
+        return after(text, n);
     }
-    *url = (url_t){.port = 80};
-    if (text.n > 7 && weir_slice_ieq(weir_slice(text.p, 7), WEIR_LIT("http://")))
-        return after(text, 7);
     return weir_slice(NULL, 0);
 }
 
-int url_parse(const char *text, url_t *url, weir_error_t *err)
+int url_parse(const char *text, weir_url_t *url, weir_error_t *err)
 {
     weir_slice_t rest = after_scheme(weir_slice_str(text), url);
     if (rest.n == 0)
-        return weir_error(err, "url: \"%s\" does not begin with http:// or https:// and a host", text);
+        return weir_error(err, "url: \"%s\" does not begin with http://, https://, ws:// or wss:// and a host", text);
     if (!is_sendable(rest))
         return weir_error(err, "url: \"%s\" has a space, a '#' or a character outside of ASCII; encode it with %%",
                           text);

@@ -1,0 +1,20 @@
+/* url.h: the URLs and authorities that HTTP's configuration and fields are made of. */
+#ifndef URL_H
+#define URL_H
+
+#include <weir/error.h>
+#include <weir/http.h>
+
+/* http, https, ws and wss: the latter are the former by another name (RFC 6455, 3). */
+int url_parse(const char *text, weir_url_t *url, weir_error_t *err);
+
+/* The host of an authority, brackets kept, port and its colon left out: "[::1]:80" gives "[::1]". */
+weir_slice_t authority_host(weir_slice_t authority);
+
+/* localhost, a name below it, 127.0.0.0/8 or [::1]; never a name that only looks like one of them. */
+bool host_is_loopback(weir_slice_t host);
+
+/* The authority of an Origin ("https://app.example:8443"), or an empty slice when it has none ("null"). */
+weir_slice_t origin_authority(weir_slice_t origin);
+
+#endif
