@@ -90,11 +90,11 @@ static void link_die(link_t *link, weir_reason_t reason, const char *why)
     weir_list_remove(&link->in_server);
     link_move(link, WEIR_LINK_DEAD, why);
     stats_add(up->stats, STATS_LINKS, -1);
+    link_fail_exchanges(link, reason, why);
     if (link->calls != NULL)
         calls_fail(link, reason, why);
     if (link->session != NULL)
         session_lost(link->session, why);
-    link_fail_exchanges(link, reason, why);
     timer_at_turn_end(&link->burial);
 }
 

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { able, connect } from './lib/clients.mjs';
 import { request, rpc } from './lib/raw.mjs';
-import { conformance, setUp, ways } from './lib/world.mjs';
+import { startWeir } from './lib/weir.mjs';
+import { configure, conformance, overStdio, setUp, ways } from './lib/world.mjs';
 
 const world = setUp(conformance);
 
@@ -19,6 +20,11 @@ const answers = {
         return { action: 'accept', content: { [name]: type === 'boolean' ? true : `my ${name}` } };
     },
     'roots/list': () => ({ roots: [{ uri: 'file:///srv/one' }] })
+};
+const meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientInfo': { name: 'raw', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': {}
 };
 const textOf = ({ content }) => content.map(({ text = '' }) => text).join('\n');
 
@@ -95,11 +101,6 @@ for (const way of ways)
         });
 
         scene('an_unknown_method_is_not_found', async () => {
-            const meta = {
-                'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-                'io.modelcontextprotocol/clientInfo': { name: 'raw', version: '1' },
-                'io.modelcontextprotocol/clientCapabilities': {}
-            };
             const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'nothing/like/it' };
             const reply = await request(world.url(way), 'POST', headers, rpc('nothing/like/it', { _meta: meta }, 'x'));
             assert.equal(reply.status, 404);
@@ -108,3 +109,12 @@ for (const way of ways)
             assert.equal(error.code, -32601);
         });
     });
+
+test('modern, stdio: a_server_that_dies_of_its_first_question_fails_the_request_that_waits', { skip: !ways.includes('stdio') }, async () => {
+    const weir = await startWeir(configure({ dies: overStdio(['/bin/sh', '-c', 'read question']) }));
+    const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' };
+    const reply = await request(weir.url('edge', '/dies'), 'POST', headers, rpc('tools/list', { _meta: meta }, 1));
+    await weir.stop();
+    assert.equal(reply.status, 502, reply.text);
+    assert.equal(JSON.parse(reply.text).error.data.reason, 'server_died');
+});
