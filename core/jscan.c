@@ -389,6 +389,54 @@ size_t jscan_unescape(weir_slice_t text, char *out)
     return used;
 }
 
+/* How much of the text from `p` on, which begins with a backslash, is one character: a pair of surrogates is. */
+static size_t character_length(const char *p, const char *end)
+{
+    size_t n = escape_length(p, end);
+    if (n < 6 || end - p < 12 || p[6] != '\\' || p[7] != 'u')
+        return n;
+    unsigned high = hex4(p + 2), low = hex4(p + 8);
+    return high >= 0xd800 && high <= 0xdbff && low >= 0xdc00 && low <= 0xdfff ? 12 : n;
+}
+
+bool jscan_is(jscan_text_t text, weir_slice_t plain)
+{
+    if (!text.is_escaped)
+        return weir_slice_eq(text.text, plain);
+    const char *p = text.text.p, *end = p + text.text.n;
+    while (p < end) {
+        char character[12];
+        size_t raw = *p == '\\' ? character_length(p, end) : 1;
+        size_t n = jscan_unescape(weir_slice(p, raw), character);
+        if (n > plain.n || memcmp(character, plain.p, n) != 0)
+            return false;
+        plain = weir_slice(plain.p + n, plain.n - n);
+        p += raw;
+    }
+    return plain.n == 0;
+}
+
+bool jscan_get(weir_slice_t object, const weir_slice_t *names, weir_slice_t *values, size_t n)
+{
+    jscan_t j = jscan_over(object);
+    jscan_text_t key;
+    bool is_over = false;
+    for (size_t i = 0; i < n; i++)
+        values[i] = (weir_slice_t){NULL, 0};
+    for (bool is_first = true;;) {
+        weir_slice_t value;
+        if (!jscan_member(&j, &is_first, &key, &is_over))
+            return false;
+        if (is_over)
+            return true;
+        if (!jscan_value(&j, &value))
+            return false;
+        for (size_t i = 0; i < n; i++)
+            if (jscan_is(key, names[i]))
+                values[i] = value;
+    }
+}
+
 static size_t append(char *out, size_t used, size_t size, const char *p, size_t n)
 {
     if (used > size || n > size - used)

@@ -50,6 +50,13 @@ bool jscan_member(jscan_t *j, bool *is_first, jscan_text_t *key, bool *is_over);
 /* Step over bytes that mean themselves in a JSON string: ASCII, but no quote, backslash or control. Returns the first other one. */
 const char *jscan_plain(const char *p, const char *end);
 
+/* The values of some members of an object, as they stand; of a name that stands twice the last one, p == NULL for one that is not
+ * there. False when the text is no object. */
+bool jscan_get(weir_slice_t object, const weir_slice_t *names, weir_slice_t *values, size_t n);
+
+/* Whether a string says `plain`, however it is written. */
+bool jscan_is(jscan_text_t text, weir_slice_t plain);
+
 /* Resolve escapes into a buffer of at least text.n bytes; returns the length. Surrogates without a partner become U+FFFD. */
 size_t jscan_unescape(weir_slice_t text, char *out);
 /* Append text with what JSON asks to be escaped; bytes that are no UTF-8 become U+FFFD. Returns the new length, or `size` + 1 when

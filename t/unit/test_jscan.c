@@ -650,6 +650,49 @@ static void what_does_not_fit_is_told_and_nothing_is_written_beyond(void **state
     }
 }
 
+/* ---- what a string says, and members by name ---- */
+
+static bool says(const char *quoted, const char *plain)
+{
+    jscan_t j = jscan_over(weir_slice_str(quoted));
+    jscan_text_t text;
+    assert_true(jscan_string(&j, &text));
+    return jscan_is(text, weir_slice_str(plain));
+}
+
+static void a_string_says_the_same_however_it_is_written(void **state)
+{
+    (void)state;
+    assert_true(says("\"region\"", "region"));
+    assert_true(says("\"\\u0072egi\\u006fn\"", "region"));
+    assert_true(says("\"a\\/b\\n\"", "a/b\n"));
+    assert_true(says("\"\\ud83d\\ude00\"", "\xf0\x9f\x98\x80"));
+    assert_true(says("\"\\ud800\\ud83d\\ude00\"", "\xef\xbf\xbd\xf0\x9f\x98\x80"));
+    assert_true(says("\"\\ud83dx\"", "\xef\xbf\xbdx"));
+    assert_true(says("\"\"", ""));
+    assert_false(says("\"\\u0072egion\"", "regio"));
+    assert_false(says("\"\\u0072egio\"", "region"));
+    assert_false(says("\"\\u0072\"", ""));
+    assert_false(says("\"Region\"", "region"));
+}
+
+static void members_are_found_by_name_and_the_last_one_counts(void **state)
+{
+    (void)state;
+    static const weir_slice_t names[] = {{"a", 1}, {"b", 1}, {"none", 4}};
+    weir_slice_t values[3];
+    assert_true(
+        jscan_get(WEIR_LIT(" {\"b\": 1, \"x\": {\"a\": 5}, \"\\u0061\": [2, 3] , \"b\" : null} "), names, values, 3));
+    assert_true(weir_slice_eq(values[0], WEIR_LIT("[2, 3]")));
+    assert_true(weir_slice_eq(values[1], WEIR_LIT("null")));
+    assert_null(values[2].p);
+    assert_true(jscan_get(WEIR_LIT("{}"), names, values, 3));
+    assert_null(values[0].p);
+    assert_false(jscan_get(WEIR_LIT("[1]"), names, values, 3));
+    assert_false(jscan_get(WEIR_LIT("{\"a\": 1"), names, values, 3));
+    assert_false(jscan_get((weir_slice_t){NULL, 0}, names, values, 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -673,6 +716,8 @@ int main(void)
         cmocka_unit_test(what_was_escaped_is_read_as_what_it_was),
         cmocka_unit_test(what_is_no_utf8_becomes_the_replacement_character),
         cmocka_unit_test(what_does_not_fit_is_told_and_nothing_is_written_beyond),
+        cmocka_unit_test(a_string_says_the_same_however_it_is_written),
+        cmocka_unit_test(members_are_found_by_name_and_the_last_one_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
