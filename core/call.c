@@ -11,6 +11,7 @@
 #include "exchanges.h"
 #include "log.h"
 #include "message.h"
+#include "param.h"
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
@@ -91,6 +92,12 @@ call_t *call_new(link_t *link, weir_slice_t id, weir_slice_t token)
     return NULL;
 }
 
+void call_teaches(call_t *call, weir_slice_t method)
+{
+    call->is_discover = weir_slice_eq(method, WEIR_LIT("server/discover"));
+    call->is_tools = weir_slice_eq(method, WEIR_LIT("tools/list"));
+}
+
 int call_write(link_t *link, const weir_slice_t *parts, size_t n)
 {
     weir_chunk_t chunks[2 * WEIR_EDITS_MAX + 1];
@@ -124,10 +131,11 @@ int call_request(exchange_t *ex)
     }
     call->ex = ex;
     ex->call = call;
-    call->is_discover = ex->session == NULL && weir_slice_eq(env->method, WEIR_LIT("server/discover"));
     call->is_initialize = ex->is_own_link;
     if (ex->session != NULL)
         session_call_begun(ex->session, call);
+    else
+        call_teaches(call, env->method);
     char number[16];
     weir_slice_t id = number_text(number, call->id);
     weir_edit_t edits[2] = {{env->id, id}, {env->progress_token, id}};
@@ -162,6 +170,12 @@ static void call_one_way(exchange_t *ex)
     reply_accepted(ex, 202);
 }
 
+void call_admitted(exchange_t *ex)
+{
+    if (params_allow(ex))
+        call_request(ex);
+}
+
 void call_send(exchange_t *ex)
 {
     message_unfold(&ex->pub.message);
@@ -174,12 +188,14 @@ void call_send(exchange_t *ex)
     }
     if (ex->pub.message.envelope.kind != WEIR_KIND_REQUEST)
         call_one_way(ex);
-    else if (ex->session != NULL || era_allows(ex))
+    else if (ex->session != NULL)
         call_request(ex);
+    else if (era_allows(ex))
+        call_admitted(ex);
 }
 
 /* Tell the server that nobody waits for this answer. `initialize` must not be cancelled; its session ends instead. */
-static void call_cancel(call_t *call, const char *why)
+void call_cancel(call_t *call, const char *why)
 {
     char text[256];
     int n = snprintf(text, sizeof(text),
@@ -323,7 +339,8 @@ static void call_answered(link_t *link, const weir_message_t *message)
     }
     upstream_t *up = link_upstream(link);
     session_t *session = call->session;
-    bool is_discover = call->is_discover && (call->is_probe || era_is_told(env)), is_initialize = call->is_initialize;
+    bool is_discover = call->is_discover && (call->is_own || era_is_told(env)), is_initialize = call->is_initialize;
+    bool is_tools = call->is_tools, is_own = call->is_own;
     if (is_initialize && env->kind == WEIR_KIND_RESULT)
         session_opened(session);
     if (call->ex != NULL) {
@@ -336,6 +353,8 @@ static void call_answered(link_t *link, const weir_message_t *message)
         session_end(session);
     if (is_discover)
         era_learn(up, link, env);
+    if (is_tools)
+        params_answered(up, link, env, is_own);
 }
 
 /* Which call a notification speaks of, and what of it has to be put back. */
@@ -364,6 +383,8 @@ static call_t *calls_only_one(const link_t *link)
 static void call_notified(link_t *link, const weir_message_t *message)
 {
     weir_edit_t edit;
+    if (link->session == NULL && weir_slice_eq(message->envelope.method, WEIR_LIT("notifications/tools/list_changed")))
+        params_forget(link_upstream(link));
     call_t *call = call_of_notification(link, &message->envelope, &edit);
     if (call != NULL && edit.with.p != NULL) {
         call_deliver_edited(call, message, &edit, 1, false);
@@ -431,10 +452,12 @@ void calls_fail(link_t *link, weir_reason_t reason, const char *why)
     while (!weir_list_empty(&calls->list)) {
         call_t *call = WEIR_CONTAINER(calls->list.next, call_t, node);
         exchange_t *ex = call->ex;
-        bool is_discover = call->is_discover;
+        bool is_discover = call->is_discover, is_tools = call->is_tools && call->is_own;
         call_free(call);
         if (is_discover)
             era_forget(link_upstream(link));
+        if (is_tools)
+            params_lost(link_upstream(link));
         if (ex != NULL)
             exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
     }

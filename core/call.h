@@ -31,7 +31,8 @@ typedef struct call {
     weir_timer_t linger;
     bool has_events;  /* something of its stream has an event id */
     bool is_discover; /* its answer may tell the server's era */
-    bool is_probe;    /* it is weir's own question, known to be right: any answer tells */
+    bool is_tools;    /* its answer is a page of the server's list of tools */
+    bool is_own;      /* it is weir's own question, known to be right: any answer tells */
     bool is_initialize;
     char room[CALL_TEXT_INLINE];
 } call_t;

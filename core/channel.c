@@ -9,6 +9,7 @@
 #include "grant.h"
 #include "ids.h"
 #include "log.h"
+#include "param.h"
 #include "proc.h"
 
 #define CHANNEL_LIMIT (64u << 20) /* unsent bytes to a keeper that does not read */
@@ -111,15 +112,16 @@ void channel_send(exchange_t *ex)
     weir_list_append(&channel->exchanges, &ex->on_link);
     call_head_t head = {.upstream = ex->upstream->digest};
     memcpy(head.session, ex->session_id, sizeof(head.session));
+    bool is_mirrored = params_concern(ex);
+    weir_slice_t extra = is_mirrored ? params_fields(ex) : ex->pub.last_event_id;
     frame_t frame = {
         .word = FRAME_CALL,
-        .flags = ex->has_session ? FRAME_HAS_SESSION : 0,
+        .flags = (ex->has_session ? FRAME_HAS_SESSION : 0) | (is_mirrored ? FRAME_MIRRORED : 0),
         .arg = (uint16_t)(ex->pub.verb | ex->pub.era << 8),
         .id = ex->channel_id,
-        .extra = (uint32_t)ex->pub.last_event_id.n,
+        .extra = (uint32_t)extra.n,
     };
-    weir_chunk_t parts[] = {
-        {.bytes = weir_slice((const char *)&head, sizeof(head))}, {.bytes = ex->pub.last_event_id}, ex->pub.body};
+    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)&head, sizeof(head))}, {.bytes = extra}, ex->pub.body};
     wire_write(&channel->wire, &frame, parts, 3);
 }
 

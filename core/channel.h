@@ -5,6 +5,7 @@
  *
  *   word     from    argument   payload                                          means
  *   CALL     worker  verb, era  call head, last event id, message                serve this
+ *                               MIRRORED: call head, fields (param.h), message
  *   CANCEL   worker  reason     -                                                its exchange has ended; nobody waits
  *   PAUSE    worker  1 or 0     -                                                the client is full, takes bytes again
  *   SESSION  keeper  -          session id, negotiated revision                  the reply grants this session
@@ -33,14 +34,16 @@ typedef enum frame_word {
 
 #define FRAME_FINAL 0x1u       /* MESSAGE: the last one */
 #define FRAME_HAS_SESSION 0x2u /* CALL: of a session */
+#define FRAME_MIRRORED 0x4u    /* CALL: its client repeats parameters in fields of its head */
 
 typedef struct frame {
     uint32_t n; /* bytes of payload */
     uint8_t word;
     uint8_t flags;
-    uint16_t arg;   /* see the table; MESSAGE: HTTP status; CALL: verb | era << 8 */
-    uint32_t id;    /* exchange */
-    uint32_t extra; /* CALL: bytes of last event id; MESSAGE: bytes of event id; SESSION: bytes of revision */
+    uint16_t arg; /* see the table; MESSAGE: HTTP status; CALL: verb | era << 8 */
+    uint32_t id;  /* exchange */
+    uint32_t
+        extra; /* CALL: bytes of last event id, or of fields; MESSAGE: bytes of event id; SESSION: bytes of revision */
 } frame_t;
 
 /* What a CALL's payload begins with. */

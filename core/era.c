@@ -1,32 +1,13 @@
 /* era.c: see the table in era.h. */
 #include "era.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "ask.h"
 #include "calls.h"
 #include "jscan.h"
 #include "log.h"
 #include "message.h"
-#include <build_config.h>
-
-static const char probe_format[] =
-    "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"server/discover\",\"params\":{\"_meta\":{"
-    "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
-    "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"weir\",\"version\":\"" WEIR_VERSION "\"},"
-    "\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
-
-static bool era_probe(link_t *link)
-{
-    call_t *call = call_new(link, WEIR_LIT("0"), (weir_slice_t){NULL, 0});
-    if (call == NULL)
-        return false;
-    char text[sizeof(probe_format) + 16];
-    int n = snprintf(text, sizeof(text), probe_format, call->id);
-    call->is_discover = call->is_probe = true;
-    weir_slice_t part = weir_slice(text, n < 0 ? 0 : (size_t)n);
-    return call_write(link, &part, 1) != WEIR_ECLOSED;
-}
 
 /* A server whose transport has pinned it to the modern era may not look at the revision of a request any more. */
 static bool era_has_revision(const upstream_t *up, weir_slice_t revision)
@@ -75,7 +56,7 @@ bool era_allows(exchange_t *ex)
         return false;
     case UPSTREAM_ERA_UNKNOWN:
         up->era = UPSTREAM_ERA_ASKED;
-        if (!era_probe(ex->link)) {
+        if (ask(ex->link, WEIR_LIT("server/discover"), (weir_slice_t){NULL, 0}) == NULL) {
             up->era = UPSTREAM_ERA_UNKNOWN;
             exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: cannot ask the server for its era", up->pub.name);
             return false;
@@ -95,7 +76,7 @@ static void era_release(upstream_t *up)
         weir_list_remove(&pub->carrier_node);
         exchange_t *ex = exchange_of(pub);
         if (era_allows(ex))
-            call_request(ex);
+            call_admitted(ex);
         else if (up->era == UPSTREAM_ERA_ASKED)
             return;
     }
@@ -109,21 +90,13 @@ bool era_is_told(const weir_envelope_t *answer)
 /* The list of revisions of a DiscoverResult, as JSON text. Where there is none, every revision is the server's to judge. */
 static void era_note_revisions(upstream_t *up, const weir_envelope_t *answer)
 {
-    jscan_t json = jscan_over(answer->result);
-    jscan_text_t key;
-    bool is_over = false;
-    if (answer->kind != WEIR_KIND_RESULT || jscan_peek(&json) != '{')
+    static const weir_slice_t name = {"supportedVersions", 17};
+    weir_slice_t list;
+    if (answer->kind != WEIR_KIND_RESULT || !jscan_get(answer->result, &name, &list, 1) || list.n == 0 ||
+        list.p[0] != '[')
         return;
-    for (bool is_first = true; jscan_member(&json, &is_first, &key, &is_over) && !is_over;) {
-        bool is_list = weir_slice_eq(key.text, WEIR_LIT("supportedVersions")) && jscan_peek(&json) == '[';
-        weir_slice_t raw;
-        if (!jscan_value(&json, &raw))
-            return;
-        if (!is_list)
-            continue;
-        free(up->revisions);
-        up->revisions = strndup(raw.p, raw.n);
-    }
+    free(up->revisions);
+    up->revisions = strndup(list.p, list.n);
 }
 
 void era_learn(upstream_t *up, link_t *link, const weir_envelope_t *answer)

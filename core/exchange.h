@@ -69,6 +69,8 @@ typedef struct exchange {
     struct session *session; /* keeper: the legacy session it belongs to */
     uint8_t session_id[16];  /* kept session, from the token or of a new one */
     bool has_session;
+    bool is_mirrored;          /* its client repeats parameters of the tool it calls in fields of its head */
+    weir_slice_t fields;       /* keeper: these fields; see param.h */
     bool is_answered;          /* the client has its answer; what still comes is read over */
     uint8_t keeper;            /* that holds the session */
     char *id;                  /* the raw id, once the request's buffers have gone */

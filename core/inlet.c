@@ -215,7 +215,12 @@ static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payloa
     ex->upstream = upstream_by_digest(head.upstream);
     pub->verb = frame->arg & 0xff;
     pub->era = frame->arg >> 8;
-    pub->last_event_id = weir_slice(payload.p + sizeof(head), frame->extra);
+    weir_slice_t extra = weir_slice(payload.p + sizeof(head), frame->extra);
+    ex->is_mirrored = frame->flags & FRAME_MIRRORED;
+    if (ex->is_mirrored)
+        ex->fields = extra;
+    else
+        pub->last_event_id = extra;
     size_t skip = sizeof(head) + frame->extra;
     pub->message.bytes = weir_slice(payload.p + skip, payload.n - skip);
     pub->body = (weir_chunk_t){.bytes = pub->message.bytes, .buf = inlet->wire.in};

@@ -7,6 +7,7 @@
 #include "link.h"
 #include "modules.h"
 #include "option.h"
+#include "param.h"
 #include "proc.h"
 #include "session.h"
 #include "stats.h"
@@ -223,6 +224,7 @@ void upstream_free(upstream_t *up)
         up->connect->server_close(&up->servers[i].pub);
         target_free(up->servers[i].target);
     }
+    params_free(up);
     free(up->revisions);
     arena_free(up->arena);
     free(up);

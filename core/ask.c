@@ -1,0 +1,34 @@
+/* ask.c: see ask.h. */
+#include "ask.h"
+
+#include <stdio.h>
+
+#include "calls.h"
+#include <build_config.h>
+
+static const char format[] = "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"%.*s\",\"params\":{\"_meta\":{"
+                             "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+                             "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"weir\",\"version\":\"" WEIR_VERSION
+                             "\"},\"io.modelcontextprotocol/clientCapabilities\":{}}";
+
+#define METHOD_MAX 64
+
+call_t *ask(link_t *link, weir_slice_t method, weir_slice_t cursor)
+{
+    char text[sizeof(format) + METHOD_MAX + 16];
+    if (link->pub.state == WEIR_LINK_DEAD || method.n > METHOD_MAX)
+        return NULL;
+    call_t *call = call_new(link, WEIR_LIT("0"), (weir_slice_t){NULL, 0});
+    if (call == NULL)
+        return NULL;
+    call->is_own = true;
+    call_teaches(call, method);
+    int n = snprintf(text, sizeof(text), format, call->id, WEIR_FMT(method));
+    weir_slice_t parts[] = {
+        weir_slice(text, n < 0 ? 0 : (size_t)n),
+        cursor.n > 0 ? WEIR_LIT(",\"cursor\":") : (weir_slice_t){NULL, 0},
+        cursor,
+        WEIR_LIT("}}"),
+    };
+    return call_write(link, parts, 4) == WEIR_ECLOSED ? NULL : call;
+}
