@@ -290,6 +290,16 @@ static char *put_member(char *p, weir_slice_t intro, weir_slice_t text, bool is_
     return p;
 }
 
+/* The same for what is made of plain letters alone: weir's own words, and names of the configuration. */
+static char *put_word(char *p, weir_slice_t intro, weir_slice_t word)
+{
+    if (word.n == 0)
+        return p;
+    p = put_slice(put_slice(p, intro), weir_slice(word.p, word.n < TEXT_MAX ? word.n : TEXT_MAX));
+    *p++ = '"';
+    return p;
+}
+
 static weir_slice_t verb_word(weir_verb_t verb)
 {
     return verb == WEIR_VERB_LISTEN ? WEIR_LIT("GET") : verb == WEIR_VERB_END ? WEIR_LIT("DELETE") : WEIR_LIT("POST");
@@ -306,7 +316,7 @@ static weir_slice_t trace_id(weir_slice_t trace)
 static char *put_outcome(char *p, const access_record_t *record)
 {
     p = put_number(PUT(p, ",\"status\":"), record->outcome.status);
-    p = put_member(p, WEIR_LIT(",\"reason\":\""), weir_slice_str(record->reason), false);
+    p = put_word(p, WEIR_LIT(",\"reason\":\""), weir_slice_str(record->reason));
     p = put_number(PUT(p, ",\"bytes_in\":"), record->outcome.bytes_in);
     p = put_number(PUT(p, ",\"bytes_out\":"), record->outcome.bytes_out);
     return put_number(PUT(p, ",\"us\":"), record->outcome.us);
@@ -316,12 +326,12 @@ static char *put_line(char *p, struct access *access, const access_record_t *rec
 {
     p = put_time(PUT(p, "{\"time\":\""), access);
     p = PUT(p, "\"");
-    p = put_member(p, WEIR_LIT(",\"listener\":\""), weir_slice_str(record->listener), false);
+    p = put_word(p, WEIR_LIT(",\"listener\":\""), weir_slice_str(record->listener));
     p = put_member(p, WEIR_LIT(",\"peer\":\""), record->peer, false);
-    p = put_member(p, WEIR_LIT(",\"verb\":\""), verb_word(record->verb), false);
+    p = put_word(p, WEIR_LIT(",\"verb\":\""), verb_word(record->verb));
     p = put_member(p, WEIR_LIT(",\"method\":\""), record->method, true);
     p = put_member(p, WEIR_LIT(",\"name\":\""), record->name, true);
-    p = put_member(p, WEIR_LIT(",\"upstream\":\""), weir_slice_str(record->upstream), false);
+    p = put_word(p, WEIR_LIT(",\"upstream\":\""), weir_slice_str(record->upstream));
     p = put_member(p, WEIR_LIT(",\"server\":\""), weir_slice_str(record->server), false);
     p = put_outcome(p, record);
     p = put_member(p, WEIR_LIT(",\"trace_id\":\""), trace_id(record->trace), false);

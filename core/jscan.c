@@ -21,12 +21,6 @@ void jscan_space(jscan_t *j)
     }
 }
 
-char jscan_peek(jscan_t *j)
-{
-    jscan_space(j);
-    return j->p < j->end ? *j->p : 0;
-}
-
 bool jscan_at_end(jscan_t *j)
 {
     return jscan_peek(j) == 0 && j->p == j->end;
@@ -43,26 +37,43 @@ static inline unsigned odd_bytes(__m128i bytes)
     __m128i is_low = _mm_cmplt_epi8(bytes, _mm_set1_epi8(' '));
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(is_quote, is_backslash), is_low));
 }
+
+static inline unsigned odd_of_16(const char *p)
+{
+    return odd_bytes(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline unsigned odd_of_8(const char *p)
+{
+    return odd_bytes(_mm_loadl_epi64((const __m128i *)(const void *)p)) & 0xff;
+}
 #endif
 
-const char *jscan_plain(const char *p, const char *end)
+/* What is left at the end is looked at together with plain bytes before it. */
+static inline const char *plain_end(const char *begin, const char *end)
 {
+    const char *p = begin;
 #ifdef __SSE2__
-    for (; end - p >= 16; p += 16) {
-        unsigned odd = odd_bytes(_mm_loadu_si128((const __m128i *)(const void *)p));
-        if (odd != 0)
+    unsigned odd;
+    for (; end - p >= 16; p += 16)
+        if ((odd = odd_of_16(p)) != 0)
             return p + __builtin_ctz(odd);
-    }
+    if (p > begin)
+        return (odd = odd_of_16(end - 16)) != 0 ? end - 16 + __builtin_ctz(odd) : end;
     if (end - p >= 8) {
-        unsigned odd = odd_bytes(_mm_loadl_epi64((const __m128i *)(const void *)p)) & 0xff;
-        if (odd != 0)
+        if ((odd = odd_of_8(p)) != 0)
             return p + __builtin_ctz(odd);
-        p += 8;
+        return (odd = odd_of_8(end - 8)) != 0 ? end - 8 + __builtin_ctz(odd) : end;
     }
 #endif
     while (p < end && *p != '"' && *p != '\\' && *p >= ' ')
         p++;
     return p;
+}
+
+const char *jscan_plain(const char *p, const char *end)
+{
+    return plain_end(p, end);
 }
 
 static bool is_hex(char c)
@@ -114,26 +125,35 @@ static size_t utf8_length(const char *s, const char *end)
     return n;
 }
 
+/* A string that has more than plain bytes in it: `p` stands at the first other one. On its own, so that the other kind has no frame. */
+__attribute__((noinline)) static bool string_rest(jscan_t *j, const char *begin, const char *p, jscan_text_t *out)
+{
+    out->is_escaped = false;
+    while (p < j->end && *p != '"') {
+        size_t n = *p == '\\' ? escape_length(p, j->end) : utf8_length(p, j->end);
+        if (n == 0)
+            break;
+        out->is_escaped |= *p == '\\';
+        p = plain_end(p + n, j->end);
+    }
+    j->p = p;
+    if (p == j->end || *p != '"')
+        return false;
+    out->text = weir_slice(begin, (size_t)(p - begin));
+    j->p++;
+    return true;
+}
+
 bool jscan_string(jscan_t *j, jscan_text_t *out)
 {
     if (jscan_peek(j) != '"')
         return false;
-    const char *begin = ++j->p;
-    out->is_escaped = false;
-    for (;;) {
-        j->p = jscan_plain(j->p, j->end);
-        if (j->p == j->end)
-            return false;
-        if (*j->p == '"')
-            break;
-        size_t n = *j->p == '\\' ? escape_length(j->p, j->end) : utf8_length(j->p, j->end);
-        if (n == 0)
-            return false;
-        out->is_escaped |= *j->p == '\\';
-        j->p += n;
-    }
-    out->text = weir_slice(begin, (size_t)(j->p - begin));
-    j->p++;
+    const char *begin = j->p + 1;
+    const char *p = plain_end(begin, j->end);
+    if (p == j->end || *p != '"')
+        return string_rest(j, begin, p, out);
+    *out = (jscan_text_t){.text = weir_slice(begin, (size_t)(p - begin))};
+    j->p = p + 1;
     return true;
 }
 

@@ -31,7 +31,12 @@ jscan_t jscan_over(weir_slice_t text);
 /* Skip white space. */
 void jscan_space(jscan_t *j);
 /* The first byte of the value at hand (after white space), 0 at the end: one of { [ " t f n - 0-9, or no JSON. */
-char jscan_peek(jscan_t *j);
+static inline char jscan_peek(jscan_t *j)
+{
+    if (j->p == j->end || *j->p <= ' ')
+        jscan_space(j);
+    return j->p < j->end ? *j->p : 0;
+}
 
 /* Check a whole value of any kind and step over it; `raw` (may be NULL) becomes its text. */
 bool jscan_value(jscan_t *j, weir_slice_t *raw);
