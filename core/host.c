@@ -42,6 +42,11 @@ static weir_server_t *upstream_server(weir_upstream_t *pub, uint32_t index)
     return index < pub->nservers ? &upstream_of(pub)->servers[index].pub : NULL;
 }
 
+static bool listener_leads(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target)
+{
+    return listener_route(listener, host, target) != NULL;
+}
+
 static const weir_host_t table = {
     .abi_major = WEIR_ABI_MAJOR,
     .abi_minor = WEIR_ABI_MINOR,
@@ -110,6 +115,9 @@ static const weir_host_t table = {
     .lines_filled = lines_filled,
     .lines_next = lines_next,
     .lines_free = lines_free,
+    .listener_is_shared = listener_is_shared,
+    .listener_offer = listener_offer,
+    .listener_leads = listener_leads,
     .url_parse = url_parse,
     .guard_host = guard_host,
     .guard_origin = guard_origin,

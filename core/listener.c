@@ -88,31 +88,71 @@ static int listener_tls(weir_listener_t *l, weir_error_t *err)
     return l->tls == NULL ? weir_error_wrap(err, "listener %s: ", l->name) : WEIR_OK;
 }
 
-/* The transport of a listener, and its options from the same map as the core's. */
-static int listener_transport(const config_t *config, weir_listener_t *l, arena_t *arena, weir_error_t *err)
+static const weir_accept_t *accept_named(const char *listener, const char *name, weir_error_t *err)
 {
-    const char *name = l->conf->transports.items[0];
-    const node_t *at = node_get(l->conf->node, "transport");
-    if (l->conf->transports.count > 1)
-        return config_error(&config->source, at, err, "listener %s: only one transport on a port in this version",
-                            l->name);
     const weir_module_t *module = modules_find(proc->modules, name);
-    if (module == NULL || module->transport == NULL || module->transport->accept == NULL)
-        return config_error(
-            &config->source, at, err,
-            "listener %s: no loaded module is a transport %s that accepts clients; is it in `modules:`?", l->name,
-            name);
-    l->accept = module->transport->accept;
-    l->options = arena_alloc(arena, l->accept->options_size + 1);
-    if (l->options == NULL)
-        return weir_error(err, "listener %s: no memory for its options", l->name);
+    if (module != NULL && module->transport != NULL && module->transport->accept != NULL)
+        return module->transport->accept;
+    (void)weir_error(err, "listener %s: no loaded module is a transport %s that accepts; is it in `modules:`?",
+                     listener, name);
+    return NULL;
+}
+
+/* One face of a listener for each of its transports, in the configuration's order; the first one meets the clients. */
+static int listener_faces(weir_listener_t *l, arena_t *arena, weir_error_t *err)
+{
+    weir_listener_t *face = l;
+    for (size_t i = 0; i < l->conf->transports.count; i++) {
+        if (i > 0) {
+            face->sibling = arena_alloc(arena, sizeof(*face));
+            if (face->sibling == NULL)
+                return weir_error(err, "listener %s: no memory for its transports", l->name);
+            *face->sibling = *l;
+            face = face->sibling;
+            face->sibling = NULL;
+        }
+        face->first = l;
+        face->accept = accept_named(l->name, l->conf->transports.items[i], err);
+        if (face->accept == NULL)
+            return WEIR_EFAIL;
+        if (l->conf->transports.count > 1 && face->accept->adopt == NULL)
+            return weir_error(err, "listener %s: transport %s cannot share its port with others", l->name,
+                              l->conf->transports.items[i]);
+        face->options = arena_alloc(arena, face->accept->options_size + 1);
+        if (face->options == NULL)
+            return weir_error(err, "listener %s: no memory for its options", l->name);
+    }
+    return WEIR_OK;
+}
+
+#define TRANSPORTS_MAX 8
+
+/* The options of all its transports stand in one map, beside the core's. */
+static int listener_options(const config_t *config, weir_listener_t *l, arena_t *arena, weir_error_t *err)
+{
     conf_listener_t scratch;
-    option_set_t sets[] = {
+    option_set_t sets[2 + TRANSPORTS_MAX] = {
         {conf_listener_options, &scratch, "a listener"},
         {conf_listener_sections, NULL, "a listener"},
-        {l->accept->options, l->options, name},
     };
-    return options_read_sets(&config->source, arena, sets, 3, l->conf->node, err);
+    size_t n = 2;
+    for (weir_listener_t *face = l; face != NULL; face = face->sibling) {
+        if (n == 2 + TRANSPORTS_MAX)
+            return weir_error(err, "listener %s: more than %d transports", l->name, TRANSPORTS_MAX);
+        sets[n] = (option_set_t){face->accept->options, face->options, l->conf->transports.items[n - 2]};
+        n++;
+    }
+    return options_read_sets(&config->source, arena, sets, n, l->conf->node, err);
+}
+
+static int listener_create(weir_listener_t *l, weir_error_t *err)
+{
+    for (weir_listener_t *face = l; face != NULL; face = face->sibling) {
+        face->self = face->accept->create(proc->host, face, face->options, err);
+        if (face->self == NULL)
+            return weir_error_wrap(err, "listener %s: ", l->name);
+    }
+    return WEIR_OK;
 }
 
 int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *arena, weir_list_t *upstreams,
@@ -124,21 +164,42 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
     l->name = conf->name;
     l->conf = conf;
     l->is_loopback = addresses_are_loopback(&conf->listen);
-    if (listener_transport(config, l, arena, err) != WEIR_OK || listener_routes(l, arena, upstreams, err) != WEIR_OK ||
-        listener_tls(l, err) != WEIR_OK)
+    if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK ||
+        listener_options(config, l, arena, err) != WEIR_OK || listener_tls(l, err) != WEIR_OK ||
+        listener_create(l, err) != WEIR_OK)
         return WEIR_EFAIL;
-    l->self = l->accept->create(proc->host, l, l->options, err);
-    if (l->self == NULL)
-        return weir_error_wrap(err, "listener %s: ", l->name);
     *out = l;
     return WEIR_OK;
 }
 
 void listener_free(weir_listener_t *l)
 {
-    l->accept->destroy(l->self);
+    for (weir_listener_t *face = l; face != NULL; face = face->sibling)
+        face->accept->destroy(face->self);
     tls_server_free(l->tls);
     free(l->accepters);
+}
+
+size_t listener_clients(const weir_listener_t *l)
+{
+    size_t n = 0;
+    for (; l != NULL; l = l->sibling)
+        n += l->accept->clients == NULL ? 0 : l->accept->clients(l->self);
+    return n;
+}
+
+bool listener_is_shared(const weir_listener_t *listener)
+{
+    return listener->first->sibling != NULL;
+}
+
+bool listener_offer(weir_listener_t *listener, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes,
+                    size_t head_n)
+{
+    for (weir_listener_t *face = listener->first; face != NULL; face = face->sibling)
+        if (face != listener && face->accept->adopt(face->self, stream, head, bytes, head_n))
+            return true;
+    return false;
 }
 
 /* One client; false when there are no more for now. */
@@ -201,7 +262,8 @@ void listener_drain(weir_listener_t *l, bool now)
     for (size_t i = 0; i < l->naccepters; i++)
         accepter_close(&l->accepters[i]);
     l->naccepters = 0;
-    l->accept->drain(l->self, now);
+    for (weir_listener_t *face = l; face != NULL; face = face->sibling)
+        face->accept->drain(face->self, now);
 }
 
 static weir_slice_t host_without_port(weir_slice_t host)

@@ -1,5 +1,7 @@
 /* listener.h: where clients arrive. The sockets are the master's; a worker accepts from its own share of them.
  *
+ * Transports that share a port have a face of the listener each: what is the listener's own is the same in all of them.
+ *
  * Owned by the worker from listener_new() to its end. A keeper has one listener that no client connects to: the channel.
  */
 #ifndef LISTENER_H
@@ -29,6 +31,8 @@ struct weir_listener {
     size_t naccepters;
     bool is_loopback;
     weir_listener_t *next;
+    weir_listener_t *sibling; /* the same listener for its next transport */
+    weir_listener_t *first;   /* its face for the first one */
 };
 
 int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *arena, weir_list_t *upstreams,
@@ -39,6 +43,13 @@ void listener_free(weir_listener_t *listener);
 int listener_accept(weir_listener_t *listener, int fd, weir_error_t *err);
 /* Take no new clients; see `drain` of weir_accept_t. */
 void listener_drain(weir_listener_t *listener, bool now);
+
+/* Connections that are open, of all its transports. */
+size_t listener_clients(const weir_listener_t *listener);
+/* See weir_host_t. */
+bool listener_is_shared(const weir_listener_t *listener);
+bool listener_offer(weir_listener_t *listener, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes,
+                    size_t head_n);
 
 /* The upstream for a host and a target ("/mcp?x"), or NULL. */
 upstream_t *listener_route(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target);

@@ -41,8 +41,7 @@ static size_t worker_clients(const worker_t *w)
 {
     size_t n = 0;
     for (const weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
-        if (l->accept->clients != NULL)
-            n += l->accept->clients(l->self);
+        n += listener_clients(l);
     return n;
 }
 

@@ -236,6 +236,13 @@ typedef struct weir_host {
     weir_lines_found_t (*lines_next)(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line);
     void (*lines_free)(weir_lines_t *lines);
 
+    /* A port that several transports share: whoever reads a head offers it to the others (see `adopt`). True: the stream is theirs. */
+    bool (*listener_is_shared)(const weir_listener_t *listener);
+    bool (*listener_offer)(weir_listener_t *listener, weir_stream_t *stream, const weir_head_t *head,
+                           weir_slice_t bytes, size_t head_n);
+    /* Whether a route of the listener leads anywhere from a host and a target ("/mcp?x"). */
+    bool (*listener_leads)(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target);
+
     /* HTTP's addresses, and who may come by it (against DNS rebinding): WEIR_REASON_NONE, or why not, told in `err`. */
     int (*url_parse)(const char *text, weir_url_t *url, weir_error_t *err);
     weir_reason_t (*guard_host)(const weir_listener_t *listener, const weir_guard_t *guard, const weir_head_t *head,
@@ -278,6 +285,10 @@ typedef struct weir_accept {
                          bool is_final);
     void (*reply_end)(weir_exchange_t *ex);                           /* the last call when the exchange was answered */
     void (*fail)(weir_exchange_t *ex, const weir_failure_t *failure); /* the last call when it was not */
+    /* Another transport of this port has read a request's head: when it asks for this one, take the stream over and say true. `bytes`
+     * begins with the head (head_n of them) and what was read behind it; both are good until the call returns. NULL: this transport
+     * shares its port with nobody. */
+    bool (*adopt)(void *self, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n);
 } weir_accept_t;
 
 #define WEIR_CONNECT_EXCHANGES 0x1u /* a link carries whole exchanges, one at a time (`send`) */

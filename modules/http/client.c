@@ -9,6 +9,7 @@
  *   IDLE     first byte                     HEAD
  *   IDLE     end, header or idle time-out   GONE     closed quietly
  *   HEAD     head is whole and good         BODY
+ *   HEAD     head asks for another transport        GONE     the stream is given to it (listener_offer)
  *   HEAD     head is bad, too large, late   WAIT     refused: 400, 408, 431, 505, or what request_check_head() says
  *   BODY     body is whole                  WAIT     the message is scanned, the exchange starts (or is refused)
  *   BODY     body is bad, too large, late   WAIT     refused: 400, 408, 413
@@ -236,6 +237,17 @@ static step_t head_unwanted(client_t *c, weir_reason_t reason, const weir_error_
     return STEP_AGAIN;
 }
 
+/* Another transport of this port may know what the head asks for; the stream is its own then. */
+static bool head_offered(client_t *c)
+{
+    edge_t *edge = c->edge;
+    weir_slice_t bytes = weir_slice(c->buf->data + c->begin, c->filled - c->begin);
+    if (!edge->host->listener_offer(edge->listener, c->stream, c->head, bytes, c->head_n))
+        return false;
+    client_forget(c);
+    return true;
+}
+
 /* A body whose length is known gets its place at once, so that nothing moves while it arrives. */
 static step_t head_done(client_t *c, uint32_t used)
 {
@@ -249,6 +261,8 @@ static step_t head_done(client_t *c, uint32_t used)
     c->is_keep = c->head->is_keep_alive;
     c->is_origin = false;
     c->chunked = (weir_chunked_t){0};
+    if (c->edge->is_shared && head_offered(c))
+        return STEP_STOP;
     weir_reason_t reason = request_check_head(c, &err);
     if (reason != WEIR_REASON_NONE || request_is_preflight(c))
         return head_unwanted(c, reason, &err);
@@ -490,13 +504,13 @@ static const weir_stream_events_t events = {
     .broken = on_broken,
 };
 
-void client_open(edge_t *edge, weir_stream_t *stream)
+static client_t *client_new(edge_t *edge, weir_stream_t *stream)
 {
     client_t *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         edge->host->log(WEIR_LOG_ERROR, "http: no memory for a client; its connection is closed");
         edge->host->stream_close(stream);
-        return;
+        return NULL;
     }
     c->edge = edge;
     c->stream = stream;
@@ -507,4 +521,25 @@ void client_open(edge_t *edge, weir_stream_t *stream)
     edge->host->stream_own(stream, &events, c);
     edge->host->stream_limit(stream, edge->options->buffer_limit, edge->options->send_timeout_ms);
     client_move(c, CLIENT_IDLE);
+    return c;
+}
+
+void client_open(edge_t *edge, weir_stream_t *stream)
+{
+    (void)client_new(edge, stream);
+}
+
+void client_adopt(edge_t *edge, weir_stream_t *stream, weir_slice_t bytes)
+{
+    client_t *c = client_new(edge, stream);
+    if (c == NULL)
+        return;
+    c->buf = edge->host->buf_new(bytes.n + sizeof(weir_head_t) + _Alignof(weir_head_t) + 1);
+    if (c->buf == NULL) {
+        client_close(c);
+        return;
+    }
+    memcpy(c->buf->data, bytes.p, bytes.n);
+    c->filled = (uint32_t)bytes.n;
+    client_run(c);
 }

@@ -94,6 +94,7 @@ void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void
     if (edge != NULL) {
         *edge = (edge_t){.host = host, .listener = listener, .options = options};
         edge->out = (head_out_t){.p = out, .size = OUT_SIZE};
+        edge->is_shared = host->listener_is_shared(listener);
         weir_list_init(&edge->clients);
     }
     if (edge == NULL || out == NULL || !edge_has_timeouts(edge)) {
@@ -123,6 +124,14 @@ void edge_destroy(void *self)
 void edge_open(void *self, weir_stream_t *stream)
 {
     client_open(self, stream);
+}
+
+/* Whatever speaks HTTP and is none of the others'. */
+bool edge_adopt(void *self, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n)
+{
+    (void)head, (void)head_n;
+    client_adopt(self, stream, bytes);
+    return true;
 }
 
 size_t edge_clients(void *self)

@@ -29,6 +29,7 @@ typedef struct edge {
      * One place serves all: a head waits only within a turn of the loop, and whoever needs the place first sends it on. */
     head_out_t out;
     struct client *out_of;
+    bool is_shared; /* other transports use the port too */
     bool is_draining;
 } edge_t;
 
@@ -77,6 +78,8 @@ typedef struct client {
 
 /* client.c */
 void client_open(edge_t *edge, weir_stream_t *stream);
+/* Take a stream over with what was read from it. */
+void client_adopt(edge_t *edge, weir_stream_t *stream, weir_slice_t bytes);
 void client_close(client_t *c); /* at once; what is queued is lost */
 /* The exchange has been told its end. `is_whole`: the client can see where the reply ends; otherwise it must see a cut. */
 void client_exchange_ended(client_t *c, bool is_whole);
@@ -105,6 +108,7 @@ void reply_forget(client_t *c);
 void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err);
 void edge_destroy(void *self);
 void edge_open(void *self, weir_stream_t *stream);
+bool edge_adopt(void *self, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n);
 void edge_drain(void *self, bool now);
 size_t edge_clients(void *self);
 

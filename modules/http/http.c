@@ -9,7 +9,6 @@
  *                  link.c     a connection to it, its states
  *                  send.c     the head of a request
  *   both           head.c     building heads, and which fields pass
- *                  url.c      URLs and authorities
  */
 #include "edge.h"
 #include "server.h"
@@ -27,6 +26,7 @@ static const weir_accept_t accept_side = {
     .reply_message = edge_reply_message,
     .reply_end = edge_reply_end,
     .fail = edge_fail,
+    .adopt = edge_adopt,
 };
 
 static const weir_connect_t connect_side = {

@@ -147,6 +147,12 @@ static weir_reason_t fake_guard_host(const weir_listener_t *listener, const weir
     return guard_host(&here, guard, head, err);
 }
 
+static bool fake_is_shared(const weir_listener_t *listener)
+{
+    (void)listener;
+    return false;
+}
+
 static void quiet(weir_level_t level, const char *format, ...)
 {
     (void)level, (void)format;
@@ -261,6 +267,7 @@ static int begin(void **state)
     w.host.exchange_sent = fake_sent;
     w.host.exchange_alloc = fake_alloc;
     w.host.guard_host = fake_guard_host;
+    w.host.listener_is_shared = fake_is_shared;
     w.host.link_up = fake_up;
     w.host.link_down = fake_down;
     w.host.link_free_again = fake_free_again;
