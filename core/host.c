@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "child.h"
 #include "client.h"
+#include "codec.h"
 #include "exchange.h"
 #include "guard.h"
 #include "http1.h"
@@ -123,6 +124,8 @@ static const weir_host_t table = {
     .guard_origin = guard_origin,
     .mirrored_decode = mirrored_decode,
     .mirrored_encode = mirrored_encode,
+    .codec = codec_named,
+    .codec_of = codec_of,
 };
 
 const weir_host_t *host_table(void)

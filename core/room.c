@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "codec.h"
 #include "exchanges.h"
 #include "host.h"
 #include "modules.h"
@@ -48,6 +49,7 @@ int room_enter(const process_args_t *args, weir_error_t *err)
 void room_leave(void)
 {
     exchanges_free(proc->exchanges);
+    codecs_free(proc->codecs);
     modules_free(proc->modules);
     token_keys_free(proc->keys);
 }

@@ -7,17 +7,19 @@
  * until the callback returns; a hold is followed by exactly one resume or fail.
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
- *             Reserved and not called yet: link modules, balancers, codecs.
+ *             Reserved and not called yet: link modules, balancers.
+ *   ABI 0.2   codecs
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
 
+#include "codec.h"
 #include "error.h"
 #include "exchange.h"
 
 #define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
 #define WEIR_ABI_MAJOR 0
-#define WEIR_ABI_MINOR 1
+#define WEIR_ABI_MINOR 2
 
 typedef enum weir_level {
     WEIR_LOG_ERROR,
@@ -254,6 +256,10 @@ typedef struct weir_host {
      * or Base64 that is none. Encode: `text` becomes the value. What has to be made lives in the exchange's arena. */
     int (*mirrored_decode)(weir_exchange_t *ex, weir_slice_t *value);
     int (*mirrored_encode)(weir_exchange_t *ex, weir_slice_t *text);
+
+    /* Codecs of the modules that are loaded: by name, and by the first bytes of what is to be expanded. NULL: there is none. */
+    const weir_codec_t *(*codec)(const char *name);
+    const weir_codec_t *(*codec_of)(weir_slice_t begin);
 } weir_host_t;
 
 /* The head of a reply to the client. */
@@ -355,7 +361,6 @@ typedef struct weir_exchange_module {
 /* Reserved kinds; their tables come with the modules that need them. */
 typedef struct weir_link_module weir_link_module_t;
 typedef struct weir_balancer weir_balancer_t;
-typedef struct weir_codec weir_codec_t;
 
 typedef struct weir_module {
     uint32_t magic;
