@@ -7,7 +7,7 @@
 
 jscan_t jscan_over(weir_slice_t text)
 {
-    return (jscan_t){.p = text.p, .end = text.p + text.n};
+    return (jscan_t){.p = text.p, .end = text.n == 0 ? text.p : text.p + text.n};
 }
 
 void jscan_space(jscan_t *j)
