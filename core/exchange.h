@@ -80,7 +80,7 @@ typedef struct exchange {
     weir_slice_t host, target; /* where it goes when no head says it */
     weir_slice_t version;      /* negotiated in the session */
     exchange_note_t note;
-    char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
+    _Alignas(16) char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
     void *state_base;
 } exchange_t;
 
