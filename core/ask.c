@@ -24,11 +24,8 @@ call_t *ask(link_t *link, weir_slice_t method, weir_slice_t cursor)
     call->is_own = true;
     call_teaches(call, method);
     int n = snprintf(text, sizeof(text), format, call->id, WEIR_FMT(method));
-    weir_slice_t parts[] = {
-        weir_slice(text, n < 0 ? 0 : (size_t)n),
-        cursor.n > 0 ? WEIR_LIT(",\"cursor\":") : (weir_slice_t){NULL, 0},
-        cursor,
-        WEIR_LIT("}}"),
-    };
-    return call_write(link, parts, 4) == WEIR_ECLOSED ? NULL : call;
+    weir_slice_t parts[4] = {weir_slice(text, n < 0 ? 0 : (size_t)n), WEIR_LIT(",\"cursor\":"), cursor};
+    size_t used = cursor.n > 0 ? 3 : 1;
+    parts[used++] = WEIR_LIT("}}");
+    return call_write(link, parts, used) == WEIR_ECLOSED ? NULL : call;
 }
