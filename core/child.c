@@ -411,6 +411,7 @@ static int child_open(weir_child_t *child, const weir_child_spec_t *spec, weir_s
     if (*stream == NULL || child_fork(child, spec, &p, err) != WEIR_OK) {
         if (*stream != NULL)
             stream_close(*stream);
+        *stream = NULL;
         plumbing_close(&p);
         return WEIR_EFAIL;
     }

@@ -207,7 +207,7 @@ typedef struct weir_host {
 
     /* Children (connect sides of stdio kind). The stream's events go to `owner`, who closes the stream. child_stop ends the
      * child and forgets the owner: finish the stream first, which closes its stdin; it gets TERM after stop_timeout, and KILL
-     * after another. It is reaped by the host. child_pid is 0 until it runs. */
+     * after another. It is reaped by the host. child_pid is 0 until it runs. Where there is no child there is no stream. */
     weir_child_t *(*child_start)(const weir_child_spec_t *spec, void *owner, weir_stream_t **stream, weir_error_t *err);
     void (*child_stop)(weir_child_t *child);
     long (*child_pid)(const weir_child_t *child);

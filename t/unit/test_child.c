@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +142,27 @@ static void a_command_that_cannot_be_run_is_told_and_was_never_started(void **st
     run_to_the_end(&h);
     assert_false(h.is_started);
     assert_string_equal(h.how, "cannot run /nowhere/server: No such file or directory");
+}
+
+/* With one descriptor more each time: of all that a child needs, the last is what watches its minder. */
+static void a_child_that_cannot_be_started_or_watched_leaves_no_stream(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"true", NULL};
+    weir_child_spec_t spec = spec_of(argv);
+    weir_error_t err = {""};
+    heard_t h = {0};
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t limit = 3; h.child == NULL; limit++) {
+        const struct rlimit tight = {.rlim_cur = limit, .rlim_max = before.rlim_max};
+        assert_null(h.stream);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+        h.child = child_start(&spec, &h, &h.stream, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    }
+    assert_non_null(strstr(err.text, "cannot watch its minder"));
+    run_to_the_end(&h);
 }
 
 static void a_folder_and_a_user_that_are_not_there_are_told(void **state)
@@ -423,6 +445,7 @@ int main(void)
         SCENE(the_exit_status_is_told),
         SCENE(the_signal_that_killed_it_is_told),
         SCENE(a_command_that_cannot_be_run_is_told_and_was_never_started),
+        SCENE(a_child_that_cannot_be_started_or_watched_leaves_no_stream),
         SCENE(a_folder_and_a_user_that_are_not_there_are_told),
         SCENE(what_it_wrote_before_it_exited_is_not_lost),
         SCENE(it_has_its_environment_and_its_folder),
