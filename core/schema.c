@@ -1,7 +1,8 @@
 /* schema.c: see schema.h. Small functions that each make one piece of the schema; a piece that could not be made is NULL, and so
  * is all that would have contained it, so that only the root is looked at.
  *
- * What belongs to a transport is asked for where that transport is named (if/then); what then is in no branch is unknown.
+ * A map with a transport has a branch for each transport (if/then), and each branch names all keys that may stand beside it:
+ * simpler for an editor than to ask what no branch has evaluated, which not every one can do.
  */
 #include "schema.h"
 
@@ -259,52 +260,27 @@ static json_t *names_of_modules(const catalogue_t *c, module_is_t *is_such)
     return either(name_of_module(c, is_such), list_of(name_of_module(c, is_such)));
 }
 
-/* if: the map names this transport, alone or in a list. */
-static json_t *names_transport(const weir_module_t *module)
+/* A map for each transport: closed, with the core's keys and those of the transport. `transport` of the map is such as `names` says. */
+static json_t *branch(json_t *names, json_t *properties, json_t *required)
 {
-    return json_pack("{s:[s], s:{s:{s:[{s:s}, {s:s, s:{s:s}}]}}}", "required", "transport", "properties", "transport",
-                     "anyOf", "const", module->name, "type", "array", "contains", "const", module->name);
+    json_t *condition = json_pack("{s:[s], s:{s:o}}", "required", "transport", "properties", "transport", names);
+    return put(put(json_object(), "if", condition), "then", closed(json_object(), properties, required));
 }
 
-static json_t *branch(const weir_module_t *module, json_t *properties, json_t *required)
+static json_t *is_transport(const weir_module_t *module)
 {
-    json_t *then = put(put(json_object(), "properties", properties), "required", required);
-    return put(put(json_object(), "if", names_transport(module)), "then", then);
+    return json_pack("{s:s}", "const", module->name);
 }
 
-static json_t *accept_branch(const weir_module_t *module)
+/* What is asked for in every branch stands in the branches; what must be there before one is found stands here. */
+static json_t *branches_of(json_t *transport, json_t *branches)
 {
-    const weir_option_t *table = module->transport->accept->options;
-    return branch(module, properties_add(json_object(), table), required_add(json_array(), table));
-}
-
-static json_t *connect_branch(const weir_module_t *module)
-{
-    const weir_connect_t *connect = module->transport->connect;
-    json_t *properties = properties_add(json_object(), connect->upstream_options);
-    json_t *required = required_add(json_array(), connect->upstream_options);
-    if (connect->server_options != NULL) {
-        properties = put_section(properties, conf_upstream_sections, "servers",
-                                 list_of(map_of(conf_server_options, connect->server_options)));
-        required = add(required, json_string("servers"));
-    }
-    return branch(module, properties, required);
-}
-
-/* A map with the core's keys and those of the transports it names; an empty allOf is no schema either. */
-static json_t *open_map(const catalogue_t *c, module_is_t *is_such, json_t *(*make)(const weir_module_t *),
-                        json_t *properties, json_t *required)
-{
-    json_t *schema = put(put(typed("object"), "properties", properties), "required", required);
-    json_t *branches = json_array();
-    for (size_t i = 0; i < c->count; i++)
-        if (is_such(c->items[i]))
-            branches = add(branches, make(c->items[i]));
+    json_t *schema = put(typed("object"), "properties", put(json_object(), "transport", transport));
+    schema = put(schema, "required", add(json_array(), json_string("transport")));
     if (branches == NULL || json_array_size(branches) > 0)
-        schema = put(schema, "allOf", branches);
-    else
-        json_decref(branches);
-    return put(schema, "unevaluatedProperties", json_false());
+        return put(schema, "allOf", branches);
+    json_decref(branches); /* an empty allOf is no schema */
+    return schema;
 }
 
 /* --- the configuration --- */
@@ -316,14 +292,43 @@ static json_t *route_schema(void)
     return closed(typed("object"), put(properties, "path", path), required_add(json_array(), conf_route_options));
 }
 
-static json_t *listener_schema(const catalogue_t *c)
+static json_t *listener_properties(const catalogue_t *c)
 {
     json_t *transport = described(names_of_modules(c, does_accept), doc_of(conf_listener_options, "transport"));
     json_t *properties = put(properties_add(json_object(), conf_listener_options), "transport", transport);
     properties = put_section(properties, conf_listener_sections, "tls", either(ref("tls"), list_of(ref("tls"))));
-    properties = put_section(properties, conf_listener_sections, "routes", list_of(ref("route")));
-    json_t *required = add(required_add(json_array(), conf_listener_options), json_string("routes"));
-    return open_map(c, does_accept, accept_branch, properties, required);
+    return put_section(properties, conf_listener_sections, "routes", list_of(ref("route")));
+}
+
+static json_t *listener_required(void)
+{
+    return add(required_add(json_array(), conf_listener_options), json_string("routes"));
+}
+
+static json_t *accept_branch(const catalogue_t *c, const weir_module_t *module)
+{
+    const weir_option_t *table = module->transport->accept->options;
+    return branch(is_transport(module), properties_add(listener_properties(c), table),
+                  required_add(listener_required(), table));
+}
+
+/* A list of transports that share the port: the keys of all there are. */
+static json_t *shared_branch(const catalogue_t *c)
+{
+    json_t *properties = listener_properties(c);
+    for (size_t i = 0; i < c->count; i++)
+        if (does_accept(c->items[i]))
+            properties = properties_add(properties, c->items[i]->transport->accept->options);
+    return branch(typed("array"), properties, listener_required());
+}
+
+static json_t *listener_schema(const catalogue_t *c)
+{
+    json_t *branches = add(json_array(), shared_branch(c));
+    for (size_t i = 0; i < c->count; i++)
+        if (does_accept(c->items[i]))
+            branches = add(branches, accept_branch(c, c->items[i]));
+    return branches_of(names_of_modules(c, does_accept), branches);
 }
 
 static json_t *chain_schema(const catalogue_t *c)
@@ -341,14 +346,35 @@ static json_t *chain_schema(const catalogue_t *c)
     return list_of(either(name_of_module(c, is_in_chains), with_options));
 }
 
-static json_t *upstream_schema(const catalogue_t *c)
+static json_t *upstream_properties(const catalogue_t *c)
 {
     json_t *transport = described(name_of_module(c, does_connect), doc_of(conf_upstream_options, "transport"));
     json_t *properties = put(properties_add(json_object(), conf_upstream_options), "transport", transport);
-    properties = put_section(properties, conf_upstream_sections, "chain", chain_schema(c));
-    properties = put_section(properties, conf_upstream_sections, "sessions", map_of(conf_session_options, NULL));
+    properties = put_section(properties, conf_upstream_sections, "chain", ref("chain"));
+    return put_section(properties, conf_upstream_sections, "sessions", map_of(conf_session_options, NULL));
+}
+
+static json_t *connect_branch(const catalogue_t *c, const weir_module_t *module)
+{
+    const weir_connect_t *connect = module->transport->connect;
+    json_t *properties = properties_add(upstream_properties(c), connect->upstream_options);
     json_t *required = add(required_add(json_array(), conf_upstream_options), json_string("chain"));
-    return open_map(c, does_connect, connect_branch, properties, required);
+    required = required_add(required, connect->upstream_options);
+    if (connect->server_options != NULL) {
+        properties = put_section(properties, conf_upstream_sections, "servers",
+                                 list_of(map_of(conf_server_options, connect->server_options)));
+        required = add(required, json_string("servers"));
+    }
+    return branch(is_transport(module), properties, required);
+}
+
+static json_t *upstream_schema(const catalogue_t *c)
+{
+    json_t *branches = json_array();
+    for (size_t i = 0; i < c->count; i++)
+        if (does_connect(c->items[i]))
+            branches = add(branches, connect_branch(c, c->items[i]));
+    return branches_of(name_of_module(c, does_connect), branches);
 }
 
 static json_t *workers_schema(void)
@@ -374,7 +400,7 @@ static json_t *root_schema(const catalogue_t *c)
 {
     json_t *defs = put(json_object(), "listener", listener_schema(c));
     defs = put(put(defs, "tls", map_of(conf_tls_options, NULL)), "route", route_schema());
-    defs = put(defs, "upstream", upstream_schema(c));
+    defs = put(put(defs, "upstream", upstream_schema(c)), "chain", chain_schema(c));
     json_t *required = add(required_add(json_array(), conf_top_options), json_string("listeners"));
     json_t *root = put(put(json_object(), "$schema", json_string(DIALECT)), "title", json_string("weir configuration"));
     root = put(root, "type", json_string("object"));

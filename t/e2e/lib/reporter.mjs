@@ -8,6 +8,7 @@ export default async function* reporter(source) {
     const counts = { passed: 0, failed: 0 };
     for await (const { type, data } of source) {
         if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
+        if (type === 'test:diagnostic' && data.level === 'error') yield `${data.message}\n`; // an error outside of any test
         if (type !== 'test:pass' && type !== 'test:fail') continue;
         const isSuite = data.details.type === 'suite';
         const failed = type === 'test:fail';

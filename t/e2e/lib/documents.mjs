@@ -1,0 +1,41 @@
+// What the tree tells people to write: the fenced blocks of README.md, and the files of conf/.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import net from 'node:net';
+import { join } from 'node:path';
+import { repo } from './weir.mjs';
+
+export const readme = readFileSync(join(repo, 'README.md'), 'utf8');
+
+/* The fenced blocks of README.md in that language, in order. */
+export const blocks = language => [...readme.matchAll(new RegExp('^```' + language + '\\n([^]*?)^```$', 'gm'))].map(([, text]) => text);
+
+/* The files of conf/ by name. What `weir run` fills in is filled in. */
+export const configurations = Object.fromEntries(
+    readdirSync(join(repo, 'conf'))
+        .filter(name => name.endsWith('.yaml'))
+        .map(name => [name, fill(readFileSync(join(repo, 'conf', name), 'utf8'))])
+);
+
+function fill(text) {
+    return text.replace('@LISTEN@', '"127.0.0.1:8080"').replace('@PATH@', '"/mcp"').replace('@COMMAND@', '["build/weir-demo"]');
+}
+
+/* A text with pieces of it replaced: [from, to], each of which must stand in it; a string is replaced where it stands first. */
+export function edited(text, ...pairs) {
+    for (const [from, to] of pairs) {
+        const after = text.replace(from, () => to);
+        assert.notEqual(after, text, `${from} stands in\n${text}`);
+        text = after;
+    }
+    return text;
+}
+
+/* A port that nobody listens on now. */
+export async function freePort() {
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await new Promise(resolve => server.once('listening', resolve));
+    const { port } = server.address();
+    await new Promise(resolve => server.close(resolve));
+    return port;
+}
