@@ -1,7 +1,7 @@
 /* describe.c: what a module's tables say, as text. */
 #include "describe.h"
 
-#include <math.h>
+#include "option.h"
 
 static const char *type_name(const weir_option_t *option)
 {
@@ -19,7 +19,7 @@ static const char *type_name(const weir_option_t *option)
     case WEIR_TYPE_STRING:
         return "text";
     case WEIR_TYPE_PATH:
-        return "file";
+        return "path";
     case WEIR_TYPE_ENUM:
         return "one of";
     case WEIR_TYPE_STRINGS:
@@ -30,39 +30,21 @@ static const char *type_name(const weir_option_t *option)
     return "?";
 }
 
-typedef struct unit {
-    double of;
-    const char *name;
-} unit_t;
-
-static const unit_t durations[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
-static const unit_t sizes[] = {{1073741824, "GiB"}, {1048576, "MiB"}, {1024, "KiB"}, {1, ""}};
-static const unit_t plain[] = {{1, ""}};
-
-/* In the largest unit that leaves no fraction, as one would write it. */
-static void print_number(FILE *out, double value, weir_type_t type)
-{
-    const unit_t *unit = type == WEIR_TYPE_DURATION ? durations : type == WEIR_TYPE_SIZE ? sizes : plain;
-    while (unit->of > 1 && (value == 0 || fmod(value, unit->of) != 0))
-        unit++;
-    fprintf(out, "%.15g%s", value / unit->of, value == 0 ? "" : unit->name);
-}
-
 static void print_option(FILE *out, const weir_option_t *option)
 {
     fprintf(out, "  %-22s %s", option->name, type_name(option));
     for (const char *const *name = option->names; name != NULL && *name != NULL; name++)
         fprintf(out, "%s %s", name == option->names ? "" : ",", *name);
     if (option->min < option->max) {
-        fputs(", ", out);
-        print_number(out, option->min, option->type);
-        fputs(" to ", out);
-        print_number(out, option->max, option->type);
+        char min[32], max[32];
+        number_write(min, sizeof(min), option->type, option->min);
+        number_write(max, sizeof(max), option->type, option->max);
+        fprintf(out, " from %s to %s", min, max);
     }
     if (option->is_required)
-        fputs(", required", out);
+        fputs("; required", out);
     else if (option->fallback != NULL)
-        fprintf(out, ", default %s", option->fallback);
+        fprintf(out, "; default %s", option->fallback);
     fprintf(out, "\n  %-22s   %s\n", "", option->doc == NULL ? "" : option->doc);
 }
 

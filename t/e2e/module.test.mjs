@@ -146,13 +146,13 @@ describe('module: its options', () => {
         assert.match(one.stdout, /^count +counts tool calls by name, and refuses one tool/);
         assert.ok(one.stdout.includes(join(folder, 'count.so')), one.stdout);
         assert.match(one.stdout, /^ {2}refuse +text\n +a tool whose calls are answered with an error$/m);
-        assert.match(one.stdout, /^ {2}max_names +number, 1 to 10000, default 100$/m);
+        assert.match(one.stdout, /^ {2}max_names +number from 1 to 10000; default 100$/m);
     });
 
     test('module: they are part of the schema', async () => {
         const { code, stdout, stderr } = await ask(['schema'], upstream({}));
         assert.equal(code, 0, stderr);
-        const [, withOptions] = JSON.parse(stdout).$defs.upstream.properties.chain.items.anyOf;
+        const [, withOptions] = JSON.parse(stdout).$defs.chain.items.anyOf;
         const [, { properties }] = withOptions.properties.count.anyOf;
         assert.deepEqual(properties.max_names, {
             type: 'integer',
