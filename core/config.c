@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "suggest.h"
 
 #define FILE_MAX_BYTES (16u << 20)
@@ -152,6 +153,20 @@ static int parse_routes(const parser_t *p, const node_t *node, conf_listener_t *
     return WEIR_OK;
 }
 
+/* An address, or a list of them. Whether it can be listened on is found out when it is. */
+static int check_addresses(const parser_t *p, const node_t *node, const char *what)
+{
+    size_t n = node->kind == NODE_LIST ? node->count : 1;
+    for (size_t i = 0; i < n; i++) {
+        const node_t *at = node->kind == NODE_LIST ? &node->items[i] : node;
+        struct address address;
+        weir_error_t err = {""};
+        if (address_parse(at->text.p, &address, &err) != WEIR_OK)
+            return config_error(p->source, at, p->err, "listen of %s: %s", what, err.text);
+    }
+    return WEIR_OK;
+}
+
 static int parse_listener(const parser_t *p, const node_t *node, conf_listener_t *l)
 {
     if (name_check(p, node, "listener") != WEIR_OK || expect(p, node, NODE_MAP, "a listener") != WEIR_OK)
@@ -163,7 +178,8 @@ static int parse_listener(const parser_t *p, const node_t *node, conf_listener_t
     if (l->transports.count == 0 || l->listen.count == 0)
         return config_error(p->source, node, p->err, "listener %s: an empty list of %s", l->name,
                             l->listen.count == 0 ? "addresses (listen)" : "transports");
-    if (parse_tls(p, node_get(node, "tls"), l) != WEIR_OK)
+    if (check_addresses(p, node_get(node, "listen"), "a listener") != WEIR_OK ||
+        parse_tls(p, node_get(node, "tls"), l) != WEIR_OK)
         return WEIR_EFAIL;
     return parse_routes(p, node_get(node, "routes"), l);
 }
@@ -333,7 +349,8 @@ static int parse_sections(const parser_t *p, const node_t *root)
         read_map_of(p, access, conf_access_options, NULL, config, "access_log") != WEIR_OK)
         return WEIR_EFAIL;
     if (admin != NULL && !node_is_null(admin) &&
-        read_map_of(p, admin, conf_admin_options, NULL, config, "admin") != WEIR_OK)
+        (read_map_of(p, admin, conf_admin_options, NULL, config, "admin") != WEIR_OK ||
+         check_addresses(p, node_get(admin, "listen"), "admin") != WEIR_OK))
         return WEIR_EFAIL;
     /* Upstreams before listeners, whose routes name them. */
     if (parse_upstreams(p, node_get(root, "upstreams")) != WEIR_OK)

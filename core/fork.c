@@ -54,11 +54,14 @@ static int descriptors_close(const int *kept, size_t n)
     return rc;
 }
 
-/* The child's own context, still with nothing in it; process_enter() goes on from here. */
+/* The child's own context, still with nothing in it; process_enter() goes on from here. A trial opens its logs itself: that they
+ * cannot be opened is an answer. */
 static int context_new(const fork_plan_t *plan)
 {
     weir_error_t err;
     *proc = (proc_t){.kind = plan->kind, .slot = plan->slot, .generation = plan->generation, .config = plan->config};
+    if (plan->kind == PROC_TRIAL)
+        return 0;
     proc->log = log_open((weir_level_t)plan->config->log_level, plan->config->log_file, &err);
     if (proc->log != NULL)
         return 0;

@@ -44,7 +44,8 @@ static int open_file(const char *file, weir_error_t *err)
 {
     int fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (fd < 0)
-        return weir_error(err, "cannot open the log %s: %s", file, strerror(errno));
+        return weir_error(err, "cannot open the log %s: %s", file,
+                          errno == ENOENT ? "there is no such folder" : strerror(errno));
     return fd;
 }
 

@@ -100,7 +100,7 @@ static void a_log_that_cannot_be_opened_is_named(void **state)
     (void)state;
     weir_error_t err = {""};
     assert_null(log_open(WEIR_LOG_INFO, "/nonexistent/log", &err));
-    assert_string_equal(err.text, "cannot open the log /nonexistent/log: No such file or directory");
+    assert_string_equal(err.text, "cannot open the log /nonexistent/log: there is no such folder");
 }
 
 static void a_reader_that_does_not_read_loses_lines_and_is_told_how_many(void **state)
