@@ -155,6 +155,12 @@ static int listener_create(weir_listener_t *l, weir_error_t *err)
     return WEIR_OK;
 }
 
+/* Where the listener begins in the configuration, before a story that does not say it. */
+static int listener_wrong(const config_t *config, const weir_listener_t *l, weir_error_t *err)
+{
+    return weir_error_wrap(err, "%s:%d:%d: ", config->file, l->conf->node->key_line, l->conf->node->key_column);
+}
+
 int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *arena, weir_list_t *upstreams,
                  weir_listener_t **out, weir_error_t *err)
 {
@@ -164,10 +170,12 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
     l->name = conf->name;
     l->conf = conf;
     l->is_loopback = addresses_are_loopback(&conf->listen);
-    if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK ||
-        listener_options(config, l, arena, err) != WEIR_OK || listener_tls(l, err) != WEIR_OK ||
-        listener_create(l, err) != WEIR_OK)
+    if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK)
+        return listener_wrong(config, l, err);
+    if (listener_options(config, l, arena, err) != WEIR_OK)
         return WEIR_EFAIL;
+    if (listener_tls(l, err) != WEIR_OK || listener_create(l, err) != WEIR_OK)
+        return listener_wrong(config, l, err);
     *out = l;
     return WEIR_OK;
 }
