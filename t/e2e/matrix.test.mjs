@@ -7,7 +7,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { until } from './lib/process.mjs';
 import { here, startWeir } from './lib/weir.mjs';
-import { tcp, WireTransport } from './lib/wires.mjs';
+import { tcp, WireTransport, ws } from './lib/wires.mjs';
 import { node, startServer } from './lib/world.mjs';
 
 const server = transport => [node, join(here, 'servers/matrix.mjs'), transport];
@@ -17,22 +17,25 @@ const portOf = url => Number(new URL(url).port);
 const upstreams = {
     http: url => ({ transport: 'http', servers: [{ url }] }),
     stdio: () => ({ transport: 'stdio', command: server('stdio') }),
-    tcp: url => ({ transport: 'tcp', servers: [{ address: `127.0.0.1:${portOf(url)}` }] })
+    tcp: url => ({ transport: 'tcp', servers: [{ address: `127.0.0.1:${portOf(url)}` }] }),
+    ws: url => ({ transport: 'ws', permessage_deflate: true, servers: [{ url: url.replace('http', 'ws') }] })
 };
 
 /* How a client arrives: the SDK's transport to a listener's port. */
 const arrivals = {
     http: port => new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
-    tcp: port => new WireTransport(tcp.connect(port))
+    tcp: port => new WireTransport(tcp.connect(port)),
+    ws: port => new WireTransport(ws.connect(port))
 };
 
 const pathOf = { tcp: '/' };
+const moreOf = { ws: 'permessage_deflate: true, ' };
 
 const configuration = (upstream, from) => `workers: 2
 log: { level: info, file: stderr }
-modules: [http, stdio, tcp, pool]
+modules: [http, stdio, tcp, ws, pool]
 listeners:
-  edge: { transport: ${from}, listen: "127.0.0.1:0", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
+  edge: { transport: ${from}, ${moreOf[from] ?? ''}listen: "127.0.0.1:0", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
 upstreams:
   up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }] })}
 `;

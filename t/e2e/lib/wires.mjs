@@ -1,6 +1,7 @@
 // MCP transports over streams of messages, for the official SDK 1.x on either side: what the SDK has none of its own for.
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import WebSocket, { WebSocketServer } from 'ws';
 
 /* The SDK's Transport over a wire: { send(text), close(), onText, onEnd }. */
 export class WireTransport {
@@ -39,5 +40,27 @@ export const tcp = {
     },
     listen(port, accept) {
         createTcpServer(socket => accept(overSocket(socket))).listen(port, '127.0.0.1');
+    }
+};
+
+function overWebSocket(socket) {
+    const wire = { send: text => socket.send(text), close: () => socket.close() };
+    socket.on('message', data => wire.onText?.(data.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => wire.onEnd?.());
+    return wire;
+}
+
+/* One message a text message; messages are compressed where both ends agree. */
+export const ws = {
+    connect(port, path = '/mcp') {
+        const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, 'mcp', { perMessageDeflate: true });
+        const wire = overWebSocket(socket);
+        wire.opened = new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+        return wire;
+    },
+    listen(port, accept) {
+        const options = { port, host: '127.0.0.1', perMessageDeflate: true, handleProtocols: () => 'mcp' };
+        new WebSocketServer(options).on('connection', socket => accept(overWebSocket(socket)));
     }
 };

@@ -1,4 +1,4 @@
-// One server for every transport: `matrix.mjs http|stdio|tcp`, listening on $PORT where it listens. Built on the official SDK 1.x.
+// One server for every transport: `matrix.mjs http|stdio|tcp|ws`, listening on $PORT where it listens. Built on the official SDK 1.x.
 //
 //   echo      answers its `message`
 //   count     reports progress 1 … `to`, then answers
@@ -13,7 +13,7 @@ import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
-import { tcp, WireTransport } from '../lib/wires.mjs';
+import { tcp, WireTransport, ws } from '../lib/wires.mjs';
 
 const says = text => ({ content: [{ type: 'text', text: String(text) }] });
 let waiting = 0;
@@ -67,6 +67,7 @@ function overHttp() {
 const transports = {
     http: overHttp,
     stdio: () => build().connect(new StdioServerTransport()),
-    tcp: () => tcp.listen(Number(process.env.PORT), wire => build().connect(new WireTransport(wire)))
+    tcp: () => tcp.listen(Number(process.env.PORT), wire => build().connect(new WireTransport(wire))),
+    ws: () => ws.listen(Number(process.env.PORT), wire => build().connect(new WireTransport(wire)))
 };
 transports[process.argv[2]]();
