@@ -97,8 +97,9 @@ static size_t base64url_read(const uint8_t digits[256], weir_slice_t text, uint8
     bool is_good = rest != 1 && whole * 3 + 3 <= size;
     for (size_t i = 0; i < whole && is_good; i++)
         is_good = base64url_four(digits, text.p + i * 4, 4, out + i * 3);
+    /* What is left of the last digit belongs to no byte and has to be 0, so that a token has one text. */
     if (rest > 1 && is_good)
-        is_good = base64url_four(digits, text.p + whole * 4, rest, out + whole * 3);
+        is_good = base64url_four(digits, text.p + whole * 4, rest, out + whole * 3) && out[whole * 3 + rest - 1] == 0;
     return is_good ? whole * 3 + (rest > 0 ? rest - 1 : 0) : 0;
 }
 
@@ -152,15 +153,28 @@ static int keys_add_line(token_keys_t *keys, char *line, const char *file, int n
     return keys_add(keys, (const uint8_t *)line, n, err);
 }
 
+/* Read to the end of what can be read; memory that held secrets is wiped. */
+static int keys_read_lines(token_keys_t *keys, FILE *f, const char *file, weir_error_t *err)
+{
+    char *line = NULL;
+    size_t size = 0;
+    int result = WEIR_OK;
+    for (int number = 1; result == WEIR_OK && getline(&line, &size, f) >= 0; number++)
+        result = keys_add_line(keys, line, file, number, err);
+    if (result == WEIR_OK && ferror(f))
+        result = weir_error(err, "session_keys: cannot read %s: %s", file, strerror(errno));
+    if (line != NULL)
+        OPENSSL_cleanse(line, size);
+    free(line);
+    return result;
+}
+
 static int keys_read(token_keys_t *keys, const char *file, weir_error_t *err)
 {
     FILE *f = fopen(file, "re");
     if (f == NULL)
         return weir_error(err, "session_keys: cannot read %s: %s", file, strerror(errno));
-    char line[1024];
-    int result = WEIR_OK;
-    for (int number = 1; result == WEIR_OK && fgets(line, sizeof(line), f) != NULL; number++)
-        result = keys_add_line(keys, line, file, number, err);
+    int result = keys_read_lines(keys, f, file, err);
     fclose(f);
     if (result == WEIR_OK && keys->count == 0)
         return weir_error(err, "session_keys: %s has no key; make one with: openssl rand -base64 48", file);
@@ -229,6 +243,8 @@ static bool token_unpack(const uint8_t *p, size_t n, token_t *token)
 size_t token_seal(token_keys_t *keys, const token_t *token, char text[TOKEN_TEXT_MAX])
 {
     uint8_t packed[PACKED_FIXED + TOKEN_SESSION_MAX], sealed[SEALED_MAX];
+    if (token->session_n > TOKEN_SESSION_MAX)
+        return 0;
     size_t n = token_pack(token, packed);
     uint8_t *nonce = sealed + 1, *body = nonce + NONCE_SIZE, *tag = body + n;
     EVP_CIPHER_CTX *cipher = keys->key[0].seal;
