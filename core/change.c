@@ -346,15 +346,12 @@ void change_abort(master_t *master)
     master->coming = NULL;
 }
 
-/* The first start failed: whoever started us looks at stderr, not into the log. */
+/* The first start failed: whoever started us looks at stderr, and not into the log. */
 static void start_failed(master_t *master)
 {
-    struct log *log = master->proc.log;
-    if (log != NULL && !master_logs_to_stderr(master->coming->config))
+    if (master->proc.log != NULL && !master_logs_to_stderr(master->coming->config))
         log_write(WEIR_LOG_ERROR, "%s", master->change_error.text);
-    master->proc.log = NULL;
-    log_write(WEIR_LOG_ERROR, "%s", master->change_error.text);
-    master->proc.log = log;
+    fprintf(stderr, "weir: %s\n", master->change_error.text);
     master->status = EXIT_FAILURE;
     master->ending = ENDING_STOP;
 }

@@ -1,5 +1,5 @@
 /* cli.c: the command line, by tables: one of commands, one of options for each kind of command line. What is wrong is answered by
- * one line that names the nearest thing that is known, and the usage.
+ * one line that names it, and the nearest thing that is known or where to look.
  */
 #include "cli.h"
 
@@ -12,7 +12,7 @@
 #include "build_config.h"
 #include "suggest.h"
 
-static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen|upgrade]\n"
+static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen]\n"
                             "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
                             "       weir status | modules [NAME] | schema\n";
 
@@ -23,7 +23,7 @@ static const char help_text[] =
     "  -d, --daemon        return when all is ready, and serve in the background\n"
     "  -t, --test          check the configuration and the modules it names, and serve nothing\n"
     "  -s, --signal WORD   tell the running weir: reload the configuration, quit when all is done, stop now,\n"
-    "                      reopen the logs, upgrade the program\n"
+    "                      reopen the logs (needs `pid_file:` in the configuration)\n"
     "  -v, --version       the version;  -V, --build: and how it was built\n"
     "  -h, --help          this; `weir run --help` says more of run\n"
     "\n"
@@ -35,6 +35,8 @@ static const char help_text[] =
     "\n"
     "weir runs in the foreground and ends with Ctrl-C. Status: 0 good, 1 failed, 2 wrong command line.\n";
 
+#define RUN_EXAMPLE "weir run -- npx -y @modelcontextprotocol/server-everything"
+
 static const char run_help[] =
     "usage: weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
     "\n"
@@ -44,7 +46,7 @@ static const char run_help[] =
     "  -p, --path PATH        /mcp unless given\n"
     "  -n, --name NAME        what clients are told to call it; made from the command unless given\n"
     "\n"
-    "example: weir run -- npx -y @modelcontextprotocol/server-everything\n";
+    "example: " RUN_EXAMPLE "\n";
 
 typedef struct word {
     const char *name;
@@ -52,11 +54,12 @@ typedef struct word {
 } word_t;
 
 static const word_t commands[] = {
-    {"run", CLI_RUN}, {"status", CLI_STATUS}, {"modules", CLI_MODULES}, {"schema", CLI_SCHEMA}, {NULL, 0},
+    {"run", CLI_RUN},       {"status", CLI_STATUS}, {"modules", CLI_MODULES},
+    {"schema", CLI_SCHEMA}, {"help", CLI_HELP},     {NULL, 0},
 };
 
 static const word_t signals[] = {
-    {"reload", SIGHUP}, {"quit", SIGQUIT}, {"stop", SIGTERM}, {"reopen", SIGUSR1}, {"upgrade", SIGUSR2}, {NULL, 0},
+    {"reload", SIGHUP}, {"quit", SIGQUIT}, {"stop", SIGTERM}, {"reopen", SIGUSR1}, {NULL, 0},
 };
 
 static const struct option main_options[] = {
@@ -98,28 +101,34 @@ static const char *nearest_option(weir_slice_t word, const struct option *known)
     return found;
 }
 
-static void wrong(cli_t *cli, const char *what, const char *word, const char *dashes, const char *near)
+/* The one line. `near` is the nearest thing that is known; without it `help` says where to look. */
+static void wrong(cli_t *cli, const char *what, const char *word, const char *dashes, const char *near,
+                  const char *help)
 {
-    fprintf(stderr, "weir: %s '%s'", what, word);
+    fprintf(stderr, "weir: %s '%s'; ", what, word);
     if (near != NULL)
-        fprintf(stderr, "; did you mean '%s%s'?", dashes, near);
-    fprintf(stderr, "\n%s", usage);
+        fprintf(stderr, "did you mean '%s%s'?\n", dashes, near);
+    else
+        fprintf(stderr, "%s\n", help);
     cli->command = CLI_WRONG;
 }
+
+static const char see_help[] = "see weir --help", see_run_help[] = "see weir run --help";
 
 /* getopt_long() has returned ':' or '?' for the argument before optind. */
 static void wrong_option(cli_t *cli, int option, char **argv, const struct option *known)
 {
+    const char *help = known == run_options ? see_run_help : see_help;
     char letter[3] = {'-', (char)optopt, '\0'};
     const char *word = optopt != 0 && strncmp(argv[optind - 1], "--", 2) != 0 ? letter : argv[optind - 1];
     if (option == ':') {
-        wrong(cli, "a value is missing after", word, "", NULL);
+        wrong(cli, "a value is missing after", word, "", NULL, help);
         return;
     }
     const char *name = word + strspn(word, "-");
     bool is_long = strncmp(word, "--", 2) == 0;
     wrong(cli, "there is no option", word, "--",
-          is_long ? nearest_option(weir_slice(name, strcspn(name, "=")), known) : NULL);
+          is_long ? nearest_option(weir_slice(name, strcspn(name, "=")), known) : NULL, help);
 }
 
 static int word_value(const char *name, const word_t *known)
@@ -149,7 +158,7 @@ static void main_option(cli_t *cli, int option)
         cli->command = CLI_SIGNAL;
         cli->signal = word_value(optarg, signals);
         if (cli->signal < 0)
-            wrong(cli, "there is no signal", optarg, "", nearest_word(optarg, signals));
+            wrong(cli, "there is no signal", optarg, "", nearest_word(optarg, signals), see_help);
         break;
     case 'v':
         cli->command = CLI_VERSION;
@@ -165,7 +174,8 @@ static void main_option(cli_t *cli, int option)
 static void parse_main(cli_t *cli, int argc, char **argv)
 {
     int option;
-    while (cli->command != CLI_WRONG && (option = getopt_long(argc, argv, "+:c:dts:vVh", main_options, NULL)) != -1) {
+    while (cli->command != CLI_WRONG && cli->command != CLI_HELP &&
+           (option = getopt_long(argc, argv, "+:c:dts:vVh", main_options, NULL)) != -1) {
         if (option == ':' || option == '?')
             wrong_option(cli, option, argv, main_options);
         else
@@ -192,8 +202,10 @@ static void parse_run(cli_t *cli, int argc, char **argv)
             return;
     }
     cli->program = argv + optind;
-    if (optind == argc)
-        wrong(cli, "say which server to run, after", "--", "", NULL);
+    if (optind < argc)
+        return;
+    fprintf(stderr, "weir: say which server to run, as in: " RUN_EXAMPLE "\n");
+    cli->command = CLI_WRONG;
 }
 
 /* status, modules, schema: the same options, before or after the name of a module. */
@@ -212,7 +224,7 @@ static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
     if (command == CLI_MODULES && optind < argc)
         cli->module = argv[optind++];
     if (optind < argc)
-        wrong(cli, "too much:", argv[optind], "", NULL);
+        wrong(cli, "too much:", argv[optind], "", NULL, see_help);
 }
 
 static void parse_command(cli_t *cli, int argc, char **argv)
@@ -220,7 +232,12 @@ static void parse_command(cli_t *cli, int argc, char **argv)
     const char *name = argv[0];
     int command = word_value(name, commands);
     if (command < 0) {
-        wrong(cli, "there is no command", name, "", nearest_word(name, commands));
+        wrong(cli, "there is no command", name, "", nearest_word(name, commands),
+              strpbrk(name, "./") == NULL ? see_help : "a configuration is named after -c");
+        return;
+    }
+    if (command == CLI_HELP) {
+        *cli = (cli_t){.command = CLI_HELP, .topic = argc > 1 && strcmp(argv[1], "run") == 0 ? "run" : NULL};
         return;
     }
     optind = 0; /* begin anew behind the command (0: glibc forgets the rest of a cluster too) */
@@ -235,12 +252,12 @@ cli_t cli_parse(int argc, char **argv)
     cli_t cli = {.command = CLI_SERVE, .file = WEIR_CONF_FILE, .listen = "127.0.0.1:8080", .path = "/mcp"};
     opterr = 0;
     parse_main(&cli, argc, argv);
-    if (cli.command == CLI_WRONG || optind >= argc)
+    if (cli.command == CLI_WRONG || cli.command == CLI_HELP || optind >= argc)
         return cli;
     if (cli.command == CLI_SERVE && !cli.is_daemon)
         parse_command(&cli, argc - optind, argv + optind);
     else
-        wrong(&cli, "too much:", argv[optind], "", NULL);
+        wrong(&cli, "too much:", argv[optind], "", NULL, see_help);
     return cli;
 }
 

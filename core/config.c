@@ -20,21 +20,30 @@ typedef struct parser {
     weir_error_t *err;
 } parser_t;
 
+/* Why a file cannot be read, and what one can do. */
+static const char *unreadable(int error)
+{
+    if (error == ENOENT)
+        return "there is no such file; -c names another one, and `weir run -- COMMAND` needs none";
+    return error == EISDIR ? "it is a folder; -c names a file" : strerror(error);
+}
+
 char *config_read(const char *file, weir_error_t *err)
 {
     FILE *f = fopen(file, "re");
     if (f == NULL) {
-        weir_error(err, "cannot read %s: %s", file, strerror(errno));
+        weir_error(err, "cannot read %s: %s", file, unreadable(errno));
         return NULL;
     }
     char *text = NULL;
     size_t size = 0;
     ssize_t n = getdelim(&text, &size, '\0', f);
+    int error = errno;
     bool is_bad = ferror(f) != 0, is_cut = n > 0 && !feof(f) && fgetc(f) != EOF;
     fclose(f);
     if (is_bad || is_cut || n > (ssize_t)FILE_MAX_BYTES) {
         weir_error(err, "cannot read %s: %s", file,
-                   is_bad   ? strerror(errno)
+                   is_bad   ? unreadable(error)
                    : is_cut ? "it contains NUL"
                             : "it is too large");
         free(text);
@@ -374,6 +383,9 @@ static int parse_config(config_t *config, const char *text, weir_error_t *err)
         return WEIR_EFAIL;
     if (root->kind != NODE_MAP)
         return config_error(&config->source, root, err, "a configuration is a map of keys and values");
+    if (root->count == 0)
+        return config_error(&config->source, root, err,
+                            "there is nothing in it; a configuration has at least modules, listeners and upstreams");
     if (read_map_of(&p, root, conf_top_options, conf_top_sections, config, "the configuration") != WEIR_OK)
         return WEIR_EFAIL;
     return parse_sections(&p, root);

@@ -114,7 +114,7 @@ static bool is_in_path(const char *name)
 static int program_check(const char *program, weir_error_t *err)
 {
     if (strchr(program, '/') == NULL)
-        return is_in_path(program) ? WEIR_OK : weir_error(err, "there is no program '%s' in PATH", program);
+        return is_in_path(program) ? WEIR_OK : weir_error(err, "there is no program '%s' in PATH; install it, or name it with its folder", program);
     if (is_program(program))
         return WEIR_OK;
     return weir_error(err, "cannot run '%s': %s", program,
@@ -129,7 +129,7 @@ static int listen_check(const char *listen, weir_error_t *err)
         return WEIR_OK;
     }
     if (errno != EADDRINUSE)
-        return WEIR_EFAIL;
+        return weir_error_wrap(err, "--listen: ");
     return weir_error(err,
                       "cannot listen on %s: another program does; choose another address, for example "
                       "--listen 127.0.0.1:8081, or 127.0.0.1:0 for any",

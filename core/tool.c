@@ -57,7 +57,8 @@ static int master_signal(const config_t *config, const char *file, int number, w
 {
     pid_t pid;
     if (config->pid_file == NULL)
-        return weir_error(err, "%s has no pid_file, which says where the running weir is found", file);
+        return weir_error(
+            err, "%s has no pid_file, which says where the running weir is found; add pid_file: /run/weir.pid", file);
     if (pidfile_read(config->pid_file, &pid, err) != WEIR_OK)
         return WEIR_EFAIL;
     if (kill(pid, number) != 0)

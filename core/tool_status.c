@@ -120,7 +120,8 @@ static int status_ask(int fd, weir_error_t *err)
     char *body = strstr(answer, "\r\n\r\n");
     int rc;
     if (body == NULL || strncmp(answer, "HTTP/1.", 7) != 0 || strncmp(answer + 8, " 200", 4) != 0)
-        rc = weir_error(err, "admin: answers '%.*s'", (int)strcspn(answer, "\r\n"), answer);
+        rc = weir_error(err, "admin: answers '%.*s'; is it weir that listens there?", (int)strcspn(answer, "\r\n"),
+                        answer);
     else
         rc = body_print(body + 4, err);
     free(answer);
@@ -130,7 +131,9 @@ static int status_ask(int fd, weir_error_t *err)
 static int status_show(const config_t *config, const char *file, weir_error_t *err)
 {
     if (config->admin_listen == NULL)
-        return weir_error(err, "%s has no admin: address, where the running weir would answer", file);
+        return weir_error(
+            err, "%s has no admin: address, where the running weir would answer; add admin: { listen: 127.0.0.1:9901 }",
+            file);
     int fd = connect_admin(config->admin_listen, err);
     if (fd < 0)
         return WEIR_EFAIL;

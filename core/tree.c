@@ -12,6 +12,7 @@ typedef struct loader {
     yaml_parser_t parser;
     arena_t *arena;
     const char *file;
+    weir_slice_t text;
     size_t nodes;
     weir_error_t *err;
 } loader_t;
@@ -23,6 +24,17 @@ static int refuse(const loader_t *l, yaml_mark_t mark, const char *what)
     return weir_error(l->err, "%s:%zu:%zu: %s", l->file, mark.line + 1, mark.column + 1, what);
 }
 
+/* Whether a tab stands where a line is indented: what YAML forbids, and an editor does not show. */
+static bool is_tabbed(weir_slice_t text, size_t line)
+{
+    const char *p = text.p, *end = text.p + text.n;
+    for (; p != NULL && line > 0; line--)
+        p = memchr(p, '\n', (size_t)(end - p)) == NULL ? NULL : (const char *)memchr(p, '\n', (size_t)(end - p)) + 1;
+    while (p != NULL && p < end && *p == ' ')
+        p++;
+    return p != NULL && p < end && *p == '\t';
+}
+
 static int next_event(loader_t *l, yaml_event_t *event)
 {
     if (yaml_parser_parse(&l->parser, event))
@@ -31,6 +43,8 @@ static int next_event(loader_t *l, yaml_event_t *event)
     yaml_mark_t mark = p->problem_mark;
     if (p->error == YAML_READER_ERROR)
         return weir_error(l->err, "%s: is not UTF-8 text: %s at byte %zu", l->file, p->problem, p->problem_offset);
+    if (is_tabbed(l->text, mark.line))
+        return refuse(l, mark, "a tab; YAML is indented with spaces only");
     return weir_error(l->err, "%s:%zu:%zu: is not YAML: %s%s%s", l->file, mark.line + 1, mark.column + 1,
                       p->problem == NULL ? "no memory" : p->problem, p->context == NULL ? "" : ", ",
                       p->context == NULL ? "" : p->context);
@@ -216,7 +230,7 @@ static int load_document(loader_t *l, node_t *root)
 
 int yaml_load(arena_t *arena, const char *file, weir_slice_t text, node_t **root, weir_error_t *err)
 {
-    loader_t l = {.arena = arena, .file = file, .err = err};
+    loader_t l = {.arena = arena, .file = file, .text = text, .err = err};
     *root = arena_alloc(arena, sizeof(**root));
     if (*root == NULL || !yaml_parser_initialize(&l.parser))
         return weir_error(err, "%s: no memory", file);
