@@ -27,6 +27,7 @@ struct weir_client {
     exchange_t *listen;
     weir_timer_t again, burial;
     bool is_tls, is_paused, cannot_listen;
+    bool is_finishing; /* it will ask nothing more */
     char *peer, *host, *target, *authorization;
 };
 
@@ -98,10 +99,13 @@ static void client_free(void *arg)
     free(client);
 }
 
-/* After an exchange: a client that has gone leaves with its last one. */
+/* After an exchange: a client that has gone leaves with its last one, one that will ask nothing more with its last answer. */
 static void client_settle(weir_client_t *client)
 {
-    if (client->owner != NULL)
+    bool is_answered = client->in_flight == (client->listen == NULL ? 0 : 1);
+    if (client->owner != NULL && client->is_finishing && is_answered)
+        client->events->end(client->owner, "all is answered");
+    else if (client->owner != NULL)
         client_mind_flood(client);
     else if (client->in_flight == 0)
         timer_at_turn_end(&client->burial);
@@ -389,6 +393,12 @@ weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *
         return client;
     client_free(client);
     return NULL;
+}
+
+void client_finish(weir_client_t *client)
+{
+    client->is_finishing = true;
+    client_settle(client);
 }
 
 void client_gone(weir_client_t *client)

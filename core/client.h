@@ -25,6 +25,8 @@ weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *
                           const weir_client_events_t *events, void *owner);
 void client_message(weir_client_t *client, const weir_chunk_t *message);
 void client_drained(weir_client_t *client);
+/* No more messages will come: when all that was asked is answered, `end` is called. */
+void client_finish(weir_client_t *client);
 void client_gone(weir_client_t *client);
 
 #endif

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "codec.h"
 #include "exchange.h"
+#include "framing_lines.h"
 #include "guard.h"
 #include "http1.h"
 #include "http_date.h"
@@ -19,6 +20,7 @@
 #include "message.h"
 #include "mirrored.h"
 #include "stream.h"
+#include "stream_client.h"
 #include "target.h"
 #include "timer.h"
 #include "url.h"
@@ -116,6 +118,9 @@ static const weir_host_t table = {
     .lines_filled = lines_filled,
     .lines_next = lines_next,
     .lines_free = lines_free,
+    .framing_lines = &framing_lines,
+    .stream_client_open = stream_client_open,
+    .stream_clients_close = stream_clients_close,
     .listener_is_shared = listener_is_shared,
     .listener_offer = listener_offer,
     .listener_leads = listener_leads,

@@ -16,6 +16,7 @@
 #include "codec.h"
 #include "error.h"
 #include "exchange.h"
+#include "framing.h"
 
 #define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
 #define WEIR_ABI_MAJOR 0
@@ -237,6 +238,11 @@ typedef struct weir_host {
     void (*lines_filled)(weir_lines_t *lines, size_t n);
     weir_lines_found_t (*lines_next)(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line);
     void (*lines_free)(weir_lines_t *lines);
+
+    /* Clients whose messages stand on a stream, by a framing of the transport's or of the host's: one message a line. */
+    const weir_framing_t *framing_lines;
+    void (*stream_client_open)(weir_stream_clients_t *all, weir_stream_t *stream);
+    void (*stream_clients_close)(weir_stream_clients_t *all);
 
     /* A port that several transports share: whoever reads a head offers it to the others (see `adopt`). True: the stream is theirs. */
     bool (*listener_is_shared)(const weir_listener_t *listener);

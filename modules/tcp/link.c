@@ -31,9 +31,10 @@ typedef struct conn {
     const weir_host_t *host;
     weir_link_t *link; /* NULL: gone */
     weir_stream_t *stream;
-    framer_t framer;
+    const weir_framing_t *framing;
     bool is_up;
     uint16_t depth;
+    _Alignas(16) char state[]; /* of the framing */
 } conn_t;
 
 /* ---- the end of a link ---- */
@@ -48,7 +49,7 @@ static void conn_forget(conn_t *c)
 {
     c->link->carrier = NULL;
     c->link = NULL;
-    framer_free(&c->framer);
+    c->framing->end(c->state);
     c->host->stream_finish(c->stream);
 }
 
@@ -76,10 +77,12 @@ static void on_connected(void *owner)
 static void conn_messages(conn_t *c)
 {
     weir_chunk_t message;
-    framer_found_t found;
-    while (c->link != NULL && (found = framer_next(&c->framer, &message)) != FRAMER_MORE) {
+    weir_found_t found;
+    while (c->link != NULL && (found = c->framing->next(c->state, &message)) != WEIR_FOUND_MORE) {
         const weir_server_t *server = c->link->server;
-        if (found == FRAMER_TOO_LONG)
+        if (found == WEIR_FOUND_BROKEN)
+            conn_down(c, WEIR_REASON_BAD_REPLY, "what it sends is no frame");
+        else if (found == WEIR_FOUND_TOO_LONG)
             c->host->log(WEIR_LOG_WARN, "%s: %s: skipped a message longer than max_message (%llu bytes)",
                          server->upstream->name, server->name, (unsigned long long)server->upstream->max_message);
         else
@@ -91,7 +94,7 @@ static void on_readable(void *owner)
 {
     conn_t *c = owner;
     c->depth++;
-    long n = framer_fill(&c->framer, c->stream);
+    long n = c->framing->fill(c->state, c->stream);
     if (n > 0)
         conn_messages(c);
     else if (n != WEIR_EAGAIN)
@@ -119,12 +122,14 @@ static int conn_open(weir_link_t *link, weir_error_t *err)
     const weir_host_t *host = link->server->carrier;
     const weir_upstream_t *up = link->server->upstream;
     const upstream_options_t *options = up->options;
-    conn_t *c = calloc(1, sizeof(*c));
+    const weir_framing_t *framing = framing_of(host, options->framing);
+    conn_t *c = calloc(1, sizeof(*c) + framing->state_size);
     if (c == NULL)
         return weir_error(err, "no memory for a link");
     c->host = host;
     c->link = link;
-    c->framer = (framer_t){.host = host, .framing = options->framing, .max_message = up->max_message};
+    c->framing = framing;
+    framing->begin(c->state, up->max_message);
     c->stream = host->stream_connect(link, &events, c, err);
     if (c->stream == NULL) {
         free(c);
@@ -147,7 +152,7 @@ static void conn_close(weir_link_t *link)
 static int conn_write(weir_link_t *link, const weir_chunk_t *parts, size_t n)
 {
     conn_t *c = link->carrier;
-    return c == NULL ? WEIR_ECLOSED : framer_write(&c->framer, c->stream, parts, n);
+    return c == NULL ? WEIR_ECLOSED : c->framing->write(c->state, c->stream, parts, n);
 }
 
 static void conn_abandon(weir_link_t *link, weir_exchange_t *ex)
