@@ -1,4 +1,4 @@
-/* fork.c: from the master's fork to a child's main. The child starts with an empty signal mask, default handlers, its own
+/* fork.c: from the master's fork to a child's main. The child starts with an empty signal mask, no handlers, its own
  * context in `proc`, its own open log, and no descriptor that is not meant for it: a forgotten end of a control channel would
  * hide a death from its owner.
  */
@@ -15,12 +15,20 @@
 
 #include "log.h"
 
-static int signals_default(void)
+/* What a terminal sends to all of us, and the master alone acts on: it must not end a process that has no handler yet. */
+static bool is_masters(int number)
 {
-    struct sigaction plain = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < SIGRTMIN; number++)
+    return number == SIGINT || number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
+}
+
+static int signals_default(proc_kind_t kind)
+{
+    for (int number = 1; number < SIGRTMIN; number++) {
+        bool is_ignored = kind != PROC_TRIAL && is_masters(number);
+        struct sigaction plain = {.sa_handler = is_ignored ? SIG_IGN : SIG_DFL};
         if (sigaction(number, &plain, NULL) != 0 && errno != EINVAL) /* KILL, STOP */
             return -1;
+    }
     sigset_t none;
     sigemptyset(&none);
     return sigprocmask(SIG_SETMASK, &none, NULL);
@@ -83,7 +91,7 @@ static int child_prepare(const fork_plan_t *plan)
     context_free();
     if (plan->room != NULL)
         title_set(plan->room, plan->title);
-    if (signals_default() == 0 && descriptors_close(plan->kept, plan->nkept) == 0)
+    if (signals_default(plan->kind) == 0 && descriptors_close(plan->kept, plan->nkept) == 0)
         return context_new(plan);
     log_write(WEIR_LOG_ERROR, "cannot prepare a new process: %s", strerror(errno));
     return -1;

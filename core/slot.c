@@ -104,13 +104,14 @@ static void backoff(slot_t *slot, const char *what)
 }
 
 /* Died, or could not be forked: another one, unless the master gives up. */
-static void follow(slot_t *slot, bool was_ready, const char *how)
+static void follow(slot_t *slot, bool was_ready, bool is_clean, const char *how)
 {
     if (slot->owner->died(slot, was_ready, how)) {
         backoff(slot, how);
         return;
     }
-    log_write(WEIR_LOG_ERROR, "%s/%d %s", slot_kind(slot), slot->index, how);
+    /* Somebody told it to end, as he told us: who stops a group of processes stops each of them. */
+    log_write(is_clean ? WEIR_LOG_INFO : WEIR_LOG_ERROR, "%s/%d %s", slot_kind(slot), slot->index, how);
     slot_move(slot, SLOT_EMPTY);
 }
 
@@ -121,7 +122,7 @@ void slot_start(slot_t *slot)
     slot->is_answer_due = slot->is_overdue = false;
     slot_move(slot, SLOT_STARTING);
     if (slot->owner->launch(slot, &err) != WEIR_OK) {
-        follow(slot, false, err.text);
+        follow(slot, false, false, err.text);
         return;
     }
     ev_io_set(&slot->control, slot->control_fd, EV_READ);
@@ -211,7 +212,7 @@ void slot_reaped(slot_t *slot, int status)
     slot->pid = 0;
     slot->is_answer_due = false;
     if (slot->state == SLOT_STARTING || slot->state == SLOT_READY) {
-        follow(slot, slot->state == SLOT_READY, what);
+        follow(slot, slot->state == SLOT_READY, status == 0, what);
         return;
     }
     if (status != 0 && !slot->is_overdue)
