@@ -317,11 +317,10 @@ static int parse_listeners(const parser_t *p, const node_t *root)
 /* `workers: auto`, or a number that the table reads. */
 static int parse_workers(const parser_t *p, const node_t *node)
 {
-    if (node == NULL || weir_slice_eq(node->text, WEIR_LIT("auto")))
+    int64_t n;
+    if (node == NULL || node_is_null(node) || weir_slice_eq(node->text, WEIR_LIT("auto")))
         return WEIR_OK;
-    char *end = NULL;
-    long n = node->kind == NODE_SCALAR && node->text.n > 0 ? strtol(node->text.p, &end, 10) : 0;
-    if (end == NULL || *end != '\0' || n < 1 || n > CONF_WORKERS_MAX)
+    if (node->kind != NODE_SCALAR || !integer_read(node->text, &n) || n < 1 || n > CONF_WORKERS_MAX)
         return config_error(p->source, node, p->err, "workers: expected auto, or a number from 1 to %d",
                             CONF_WORKERS_MAX);
     p->config->workers = n;

@@ -1,7 +1,6 @@
 /* option.c: see option.h. One function reads one type; the table says which, where to, and how far. */
 #include "option.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -118,13 +117,21 @@ static int read_bool(const reader_t *r, const weir_option_t *o, const node_t *no
     return mistaken(r, o, node, "true or false");
 }
 
+bool integer_read(weir_slice_t text, int64_t *value)
+{
+    uint64_t size;
+    bool is_negative = text.n > 0 && text.p[0] == '-';
+    text.p += is_negative;
+    text.n -= is_negative;
+    if (!digits_read(&text, &size) || text.n > 0 || size > INT64_MAX)
+        return false;
+    *value = is_negative ? -(int64_t)size : (int64_t)size;
+    return true;
+}
+
 static int read_int(const reader_t *r, const weir_option_t *o, const node_t *node, int64_t *out)
 {
-    char *end = NULL;
-    errno = 0;
-    if (node->kind == NODE_SCALAR && node->text.n > 0)
-        *out = strtoll(node->text.p, &end, 10);
-    if (end == NULL || *end != '\0' || errno != 0)
+    if (node->kind != NODE_SCALAR || !integer_read(node->text, out))
         return mistaken(r, o, node, "a whole number");
     return in_range(r, o, node, (double)*out);
 }
@@ -152,9 +159,10 @@ static int read_size(const reader_t *r, const weir_option_t *o, const node_t *no
 static int read_ratio(const reader_t *r, const weir_option_t *o, const node_t *node, double *out)
 {
     char *end = NULL;
-    if (node->kind == NODE_SCALAR && node->text.n > 0)
+    /* strtod() takes more than people write: white space, inf, hexadecimal. */
+    if (node->kind == NODE_SCALAR && node->text.n > 0 && strspn(node->text.p, "-.0123456789%") == node->text.n)
         *out = strtod(node->text.p, &end);
-    if (end != NULL && strcmp(end, "%") == 0) {
+    if (end != NULL && end > node->text.p && strcmp(end, "%") == 0) {
         *out /= 100;
         end++;
     }

@@ -35,7 +35,8 @@ int options_read_some(const config_source_t *source, arena_t *arena, const weir_
 int options_check_keys(const config_source_t *source, const option_set_t *sets, size_t nsets, const node_t *map,
                        weir_error_t *err);
 
-/* Numbers with units as text. Return false when they are not well-formed or overflow. */
+/* Numbers, and numbers with units, as text. Return false when they are not well-formed or overflow. */
+bool integer_read(weir_slice_t text, int64_t *value);
 bool duration_read(weir_slice_t text, uint64_t *ms);
 bool size_read(weir_slice_t text, uint64_t *bytes);
 
