@@ -429,9 +429,9 @@ static void a_file_is_read_whole_or_not_at_all(void **state)
     close(fd);
     unlink(path);
     assert_null(config_read(path, &err));
-    assert_non_null(strstr(err.text, "No such file"));
+    assert_non_null(strstr(err.text, "there is no such file"));
     assert_null(config_read("/tmp", &err));
-    assert_non_null(strstr(err.text, "Is a directory"));
+    assert_non_null(strstr(err.text, "it is a folder"));
 }
 
 static void only_a_configuration_with_users_for_children_needs_root(void **state)

@@ -191,7 +191,7 @@ static void what_is_not_yaml_is_refused_where_it_stops(void **state)
         const char *text, *story;
     } cases[] = {
         {"a: [1, 2\nb: 3\n", "a.yaml:2:2: is not YAML: "},
-        {"a:\n\t- b\n", "a.yaml:2:1: is not YAML: found character that cannot start any token"},
+        {"a:\n\t- b\n", "a.yaml:2:1: a tab; YAML is indented with spaces only"},
         {"a: 'x\n", "a.yaml:2:1: is not YAML: found unexpected end of stream"},
         {"a: b: c\n", "a.yaml:1:5: is not YAML: mapping values are not allowed"},
         {"a: @x\n", "a.yaml:1:4: is not YAML: found character that cannot start any token"},
