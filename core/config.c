@@ -176,23 +176,6 @@ static int check_addresses(const parser_t *p, const node_t *node, const char *wh
     return WEIR_OK;
 }
 
-static int parse_listener(const parser_t *p, const node_t *node, conf_listener_t *l)
-{
-    if (name_check(p, node, "listener") != WEIR_OK || expect(p, node, NODE_MAP, "a listener") != WEIR_OK)
-        return WEIR_EFAIL;
-    l->name = node->key.p;
-    l->node = node;
-    if (options_read_some(p->source, p->arena, conf_listener_options, node, l, "a listener", p->err) != WEIR_OK)
-        return WEIR_EFAIL;
-    if (l->transports.count == 0 || l->listen.count == 0)
-        return config_error(p->source, node, p->err, "listener %s: an empty list of %s", l->name,
-                            l->listen.count == 0 ? "addresses (listen)" : "transports");
-    if (check_addresses(p, node_get(node, "listen"), "a listener") != WEIR_OK ||
-        parse_tls(p, node_get(node, "tls"), l) != WEIR_OK)
-        return WEIR_EFAIL;
-    return parse_routes(p, node_get(node, "routes"), l);
-}
-
 /* `pool`, or `pool: { min: 2 }`. */
 static int parse_chain_item(const parser_t *p, const node_t *node, conf_chain_item_t *out)
 {
@@ -210,21 +193,37 @@ static int parse_chain_item(const parser_t *p, const node_t *node, conf_chain_it
     return WEIR_OK;
 }
 
-static int parse_chain(const parser_t *p, const node_t *node, conf_upstream_t *up)
+static int parse_chain(const parser_t *p, const node_t *node, conf_chain_item_t **chain, size_t *nchain)
 {
-    if (node == NULL)
-        return config_error(p->source, up->node, p->err, "upstream %s has no chain; the shortest is chain: [ pool ]",
-                            up->name);
     if (expect(p, node, NODE_LIST, "chain") != WEIR_OK)
         return WEIR_EFAIL;
-    up->nchain = node->count;
-    up->chain = arena_alloc(p->arena, (up->nchain + 1) * sizeof(*up->chain));
-    if (up->chain == NULL)
+    *nchain = node->count;
+    *chain = arena_alloc(p->arena, (node->count + 1) * sizeof(**chain));
+    if (*chain == NULL)
         return config_error(p->source, node, p->err, "no memory");
-    for (size_t i = 0; i < up->nchain; i++)
-        if (parse_chain_item(p, &node->items[i], &up->chain[i]) != WEIR_OK)
+    for (size_t i = 0; i < node->count; i++)
+        if (parse_chain_item(p, &node->items[i], &(*chain)[i]) != WEIR_OK)
             return WEIR_EFAIL;
     return WEIR_OK;
+}
+
+static int parse_listener(const parser_t *p, const node_t *node, conf_listener_t *l)
+{
+    if (name_check(p, node, "listener") != WEIR_OK || expect(p, node, NODE_MAP, "a listener") != WEIR_OK)
+        return WEIR_EFAIL;
+    l->name = node->key.p;
+    l->node = node;
+    if (options_read_some(p->source, p->arena, conf_listener_options, node, l, "a listener", p->err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (l->transports.count == 0 || l->listen.count == 0)
+        return config_error(p->source, node, p->err, "listener %s: an empty list of %s", l->name,
+                            l->listen.count == 0 ? "addresses (listen)" : "transports");
+    const node_t *chain = node_get(node, "chain");
+    if (check_addresses(p, node_get(node, "listen"), "a listener") != WEIR_OK ||
+        parse_tls(p, node_get(node, "tls"), l) != WEIR_OK ||
+        (chain != NULL && parse_chain(p, chain, &l->chain, &l->nchain) != WEIR_OK))
+        return WEIR_EFAIL;
+    return parse_routes(p, node_get(node, "routes"), l);
 }
 
 static int parse_servers(const parser_t *p, const node_t *node, conf_upstream_t *up)
@@ -277,7 +276,11 @@ static int parse_upstream(const parser_t *p, const node_t *node, conf_upstream_t
         read_map_of(p, node_get(node, "sessions"), conf_session_options, NULL, up, "sessions") != WEIR_OK ||
         parse_servers(p, node_get(node, "servers"), up) != WEIR_OK)
         return WEIR_EFAIL;
-    return parse_chain(p, node_get(node, "chain"), up);
+    const node_t *chain = node_get(node, "chain");
+    if (chain == NULL)
+        return config_error(p->source, node, p->err, "upstream %s has no chain; the shortest is chain: [ pool ]",
+                            up->name);
+    return parse_chain(p, chain, &up->chain, &up->nchain);
 }
 
 static int parse_upstreams(const parser_t *p, const node_t *node)

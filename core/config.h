@@ -28,6 +28,12 @@ typedef struct conf_tls {
     int min_version; /* 0: TLS 1.2, 1: TLS 1.3 */
 } conf_tls_t;
 
+typedef struct conf_chain_item {
+    const char *module;
+    const node_t *options; /* NULL: all defaults */
+    int line, column;
+} conf_chain_item_t;
+
 typedef struct conf_listener {
     const char *name;
     weir_strings_t transports; /* at least one */
@@ -36,15 +42,11 @@ typedef struct conf_listener {
     size_t ntls;
     conf_route_t *routes;
     size_t nroutes;
+    conf_chain_item_t *chain; /* link modules; mostly none */
+    size_t nchain;
     int64_t max_exchanges; /* of one client on a stream transport */
     const node_t *node;
 } conf_listener_t;
-
-typedef struct conf_chain_item {
-    const char *module;
-    const node_t *options; /* NULL: all defaults */
-    int line, column;
-} conf_chain_item_t;
 
 typedef struct conf_server {
     int64_t weight;

@@ -79,6 +79,7 @@ const weir_option_t conf_listener_options[] = {
 const weir_option_t conf_listener_sections[] = {
     {.name = "tls", .doc = "a certificate and its key, or a list of them chosen by name (SNI)"},
     {.name = "routes", .doc = "which host and path lead to which upstream"},
+    {.name = "chain", .doc = "link modules (batch, compress) for what is written to clients, in order"},
     END,
 };
 

@@ -13,6 +13,7 @@
 #include "http1.h"
 #include "http_date.h"
 #include "jscan.h"
+#include "lane.h"
 #include "lines.h"
 #include "link.h"
 #include "listener.h"
@@ -131,6 +132,14 @@ static const weir_host_t table = {
     .mirrored_encode = mirrored_encode,
     .codec = codec_named,
     .codec_of = codec_of,
+    .lane_new = lane_new,
+    .lane_free = lane_free,
+    .lane_write = lane_write,
+    .lane_flush = lane_flush,
+    .lane_drained = lane_drained,
+    .lane_read = lane_read,
+    .lane_next = lane_next,
+    .joiner = joiner_of,
 };
 
 const weir_host_t *host_table(void)

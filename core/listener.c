@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "modules.h"
 #include "option.h"
 #include "proc.h"
+#include "stats.h"
 #include "stream.h"
 #include "tls.h"
 
@@ -145,6 +147,40 @@ static int listener_options(const config_t *config, weir_listener_t *l, arena_t 
     return options_read_sets(&config->source, arena, sets, n, l->conf->node, err);
 }
 
+/* What its transports allow together: a lane belongs to one of them, and those that have none have no part in it. */
+static int listener_link_module(const config_t *config, weir_listener_t *l, arena_t *arena,
+                                const conf_chain_item_t *conf, weir_error_t *err)
+{
+    const weir_module_t *module = modules_find(proc->modules, conf->module);
+    if (module == NULL || module->link == NULL)
+        return weir_error(err, "%s:%d:%d: listener %s: %s is no link module that is loaded; %s", config->file,
+                          conf->line, conf->column, l->name, conf->module,
+                          module == NULL ? "is it in `modules:`?" : "it belongs into the chain of an upstream");
+    lane_place_t place = {.config = config,
+                          .arena = arena,
+                          .what = "listener",
+                          .name = l->name,
+                          .transport = l->conf->transports.items[0],
+                          .works_here = true};
+    for (weir_listener_t *face = l; face != NULL; face = face->sibling)
+        if (face->accept->link_modules != NULL)
+            place.allowed |= face->accept->link_modules(face->options, &place.why_not);
+    return lane_chain_add(&l->lanes, &place, module, conf, err);
+}
+
+static int listener_chain(const config_t *config, weir_listener_t *l, arena_t *arena, weir_error_t *err)
+{
+    char row[256];
+    snprintf(row, sizeof(row), STATS_LISTENER "%s", l->name);
+    struct stats_row *stats = stats_row(l->conf->nchain > 0 ? row : NULL);
+    if (lane_chain_begin(&l->lanes, arena, l->conf->nchain, &stats->lanes, err) != WEIR_OK)
+        return weir_error_wrap(err, "listener %s: ", l->name);
+    for (size_t i = 0; i < l->conf->nchain; i++)
+        if (listener_link_module(config, l, arena, &l->conf->chain[i], err) != WEIR_OK)
+            return WEIR_EFAIL;
+    return WEIR_OK;
+}
+
 static int listener_create(weir_listener_t *l, weir_error_t *err)
 {
     for (weir_listener_t *face = l; face != NULL; face = face->sibling) {
@@ -172,7 +208,7 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
     l->is_loopback = addresses_are_loopback(&conf->listen);
     if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK)
         return listener_wrong(config, l, err);
-    if (listener_options(config, l, arena, err) != WEIR_OK)
+    if (listener_options(config, l, arena, err) != WEIR_OK || listener_chain(config, l, arena, err) != WEIR_OK)
         return WEIR_EFAIL;
     if (listener_tls(l, err) != WEIR_OK || listener_create(l, err) != WEIR_OK)
         return listener_wrong(config, l, err);
@@ -184,6 +220,7 @@ void listener_free(weir_listener_t *l)
 {
     for (weir_listener_t *face = l; face != NULL; face = face->sibling)
         face->accept->destroy(face->self);
+    lane_chain_end(&l->lanes);
     tls_server_free(l->tls);
     free(l->accepters);
 }

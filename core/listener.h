@@ -10,6 +10,7 @@
 #include <weir/module.h>
 
 #include "config.h"
+#include "lane.h"
 #include "upstream.h"
 
 typedef struct route {
@@ -26,6 +27,7 @@ struct weir_listener {
     void *options;
     route_t *routes;
     size_t nroutes;
+    lane_chain_t lanes; /* link modules, for the lanes of its clients; of the first face alone */
     struct tls_server *tls;
     struct accepter *accepters; /* one for each socket */
     size_t naccepters;

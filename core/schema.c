@@ -232,6 +232,11 @@ static bool is_in_chains(const weir_module_t *module)
     return module->exchange != NULL || module->link != NULL;
 }
 
+static bool is_on_links(const weir_module_t *module)
+{
+    return module->link != NULL;
+}
+
 static bool does_accept(const weir_module_t *module)
 {
     return module->transport != NULL && module->transport->accept != NULL;
@@ -297,6 +302,7 @@ static json_t *listener_properties(const catalogue_t *c)
     json_t *transport = described(names_of_modules(c, does_accept), doc_of(conf_listener_options, "transport"));
     json_t *properties = put(properties_add(json_object(), conf_listener_options), "transport", transport);
     properties = put_section(properties, conf_listener_sections, "tls", either(ref("tls"), list_of(ref("tls"))));
+    properties = put_section(properties, conf_listener_sections, "chain", ref("link_chain"));
     return put_section(properties, conf_listener_sections, "routes", list_of(ref("route")));
 }
 
@@ -331,19 +337,19 @@ static json_t *listener_schema(const catalogue_t *c)
     return branches_of(names_of_modules(c, does_accept), branches);
 }
 
-static json_t *chain_schema(const catalogue_t *c)
+static json_t *chain_schema(const catalogue_t *c, module_is_t *is_such)
 {
     json_t *modules = json_object();
     for (size_t i = 0; i < c->count; i++) {
         const weir_module_t *module = c->items[i];
-        if (is_in_chains(module))
+        if (is_such(module))
             modules = put(modules, module->name,
                           described(either(typed("null"), map_of(module->options, NULL)), module->doc));
     }
     json_t *with_options =
         put(put(typed("object"), "minProperties", json_integer(1)), "maxProperties", json_integer(1));
     with_options = closed(with_options, modules, json_array());
-    return list_of(either(name_of_module(c, is_in_chains), with_options));
+    return list_of(either(name_of_module(c, is_such), with_options));
 }
 
 static json_t *upstream_properties(const catalogue_t *c)
@@ -400,7 +406,8 @@ static json_t *root_schema(const catalogue_t *c)
 {
     json_t *defs = put(json_object(), "listener", listener_schema(c));
     defs = put(put(defs, "tls", map_of(conf_tls_options, NULL)), "route", route_schema());
-    defs = put(put(defs, "upstream", upstream_schema(c)), "chain", chain_schema(c));
+    defs = put(put(defs, "upstream", upstream_schema(c)), "chain", chain_schema(c, is_in_chains));
+    defs = put(defs, "link_chain", chain_schema(c, is_on_links));
     json_t *required = add(required_add(json_array(), conf_top_options), json_string("listeners"));
     json_t *root = put(put(json_object(), "$schema", json_string(DIALECT)), "title", json_string("weir configuration"));
     root = put(root, "type", json_string("object"));

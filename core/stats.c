@@ -48,6 +48,14 @@ int stats_claim(struct stats *stats, pid_t pid)
     return WEIR_EFULL;
 }
 
+static void lanes_add(stats_lanes_t *sum, const stats_lanes_t *lanes)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)lanes;
+    for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+        to[i] += from[i];
+}
+
 static void row_add(stats_row_t *sum, const stats_row_t *row)
 {
     sum->exchanges += row->exchanges;
@@ -56,6 +64,7 @@ static void row_add(stats_row_t *sum, const stats_row_t *row)
     sum->us += row->us;
     for (int i = 0; i < WEIR_REASONS; i++)
         sum->ended[i] += row->ended[i];
+    lanes_add(&sum->lanes, &row->lanes);
 }
 
 void stats_fold(struct stats *stats, pid_t pid)

@@ -1,7 +1,8 @@
 /* stats.h: counters in shared memory. Every process has a cell of its own and is its only writer; readers add the cells up. A
  * cell of a process that died is folded into the sum of the departed by the master, its gauges forgotten.
  *
- * Rows are upstreams, by name: the counters of an upstream go on across reloads.
+ * Rows are upstreams, by name: the counters of an upstream go on across reloads. A listener whose clients have lanes has one too, by
+ * the name of STATS_LISTENER and its own.
  */
 #ifndef STATS_H
 #define STATS_H
@@ -10,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include <weir/exchange.h>
+#include <weir/lane.h>
 
 #include "config.h"
 
@@ -24,17 +25,33 @@ typedef enum stats_gauge {
     STATS_GAUGES
 } stats_gauge_t;
 
+/* What went through the lanes of an upstream's links, or of a listener's clients. Nothing but counters. */
+typedef struct stats_lanes {
+    uint64_t messages_out, payloads_out;
+    uint64_t bytes_joined; /* payloads before packing */
+    uint64_t bytes_sent;   /* and after it */
+    uint64_t packed;       /* payloads that were sent packed */
+    uint64_t flushes[WEIR_FLUSHES];
+    uint64_t waited_us; /* the first message of each payload that was gathered */
+    uint64_t messages_in, payloads_in;
+    uint64_t bytes_read;     /* payloads as they came */
+    uint64_t bytes_expanded; /* and as they were taken apart */
+    uint64_t broken;         /* payloads that could not be */
+} stats_lanes_t;
+
 typedef struct stats_row {
     uint64_t exchanges;           /* begun */
     uint64_t ended[WEIR_REASONS]; /* by reason; WEIR_REASON_NONE: answered */
     uint64_t bytes_in, bytes_out;
     uint64_t us; /* sum of latencies of those answered */
     int64_t gauges[STATS_GAUGES];
+    stats_lanes_t lanes;
 } stats_row_t;
 
 #define STATS_ROWS 256
 #define STATS_CELLS 256
-#define STATS_ROW_OTHER 0 /* what belongs to no upstream, and upstreams beyond STATS_ROWS */
+#define STATS_LISTENER "listener/" /* no upstream has a slash in its name */
+#define STATS_ROW_OTHER 0          /* what belongs to no upstream, and upstreams beyond STATS_ROWS */
 
 struct stats;
 

@@ -28,17 +28,23 @@ static void tell_text(weir_status_t *s, const char *name, const char *value)
     json_object_set_new(((teller_t *)s)->object, name, value == NULL ? json_null() : json_string(value));
 }
 
+static void module_status(json_t *chain, const weir_module_t *module, void *self,
+                          void (*status)(void *self, weir_status_t *status))
+{
+    teller_t teller = {.pub = {.number = tell_number, .text = tell_text}, .object = json_object()};
+    json_object_set_new(teller.object, "module", json_string(module->name));
+    if (self != NULL && status != NULL)
+        status(self, &teller.pub);
+    json_array_append_new(chain, teller.object);
+}
+
 static json_t *chain_status(const upstream_t *up)
 {
     json_t *chain = json_array();
-    for (uint32_t i = 0; i < up->nchain; i++) {
-        const chain_item_t *item = &up->chain[i];
-        teller_t teller = {.pub = {.number = tell_number, .text = tell_text}, .object = json_object()};
-        json_object_set_new(teller.object, "module", json_string(item->module->name));
-        if (item->ops->status != NULL)
-            item->ops->status(item->self, &teller.pub);
-        json_array_append_new(chain, teller.object);
-    }
+    for (uint32_t i = 0; i < up->nchain; i++)
+        module_status(chain, up->chain[i].module, up->chain[i].self, up->chain[i].ops->status);
+    for (uint32_t i = 0; i < up->lanes.nmodules; i++)
+        module_status(chain, up->lanes.modules[i].module, up->lanes.modules[i].self, up->lanes.modules[i].ops->status);
     return chain;
 }
 
@@ -75,6 +81,60 @@ static json_t *failures_status(const stats_row_t *row)
     return failures;
 }
 
+static bool is_listener(const char *row)
+{
+    return strncmp(row, STATS_LISTENER, strlen(STATS_LISTENER)) == 0;
+}
+
+static json_t *flushes_status(const stats_lanes_t *lanes)
+{
+    static const char *const names[] = {
+        [WEIR_FLUSH_SIZE] = "size", [WEIR_FLUSH_BYTES] = "bytes",       [WEIR_FLUSH_TIME] = "time",
+        [WEIR_FLUSH_TURN] = "turn", [WEIR_FLUSH_EXPLICIT] = "explicit", [WEIR_FLUSH_DRAIN] = "drain"};
+    json_t *flushes = json_object();
+    for (size_t i = 0; i < WEIR_FLUSHES; i++)
+        json_object_set_new(flushes, names[i], json_integer((json_int_t)lanes->flushes[i]));
+    return flushes;
+}
+
+static double ratio(uint64_t of, uint64_t to)
+{
+    return to == 0 ? 0 : (double)of / (double)to;
+}
+
+/* What was joined and packed on the way out, and taken apart on the way in. */
+static json_t *lanes_status(const stats_lanes_t *lanes)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } members[] = {
+        {"messages_out", lanes->messages_out},
+        {"batches_out", lanes->payloads_out},
+        {"bytes_before_compression", lanes->bytes_joined},
+        {"bytes_after_compression", lanes->bytes_sent},
+        {"batches_compressed", lanes->packed},
+        {"waited_us", lanes->waited_us},
+        {"messages_in", lanes->messages_in},
+        {"batches_in", lanes->payloads_in},
+        {"bytes_in", lanes->bytes_read},
+        {"bytes_in_expanded", lanes->bytes_expanded},
+        {"batches_broken", lanes->broken},
+    };
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_object_set_new(object, members[i].name, json_integer((json_int_t)members[i].value));
+    json_object_set_new(object, "messages_per_batch", json_real(ratio(lanes->messages_out, lanes->payloads_out)));
+    json_object_set_new(object, "compression_ratio", json_real(ratio(lanes->bytes_joined, lanes->bytes_sent)));
+    json_object_set_new(object, "flushes", flushes_status(lanes));
+    return object;
+}
+
+static bool has_lanes(const stats_row_t *row)
+{
+    return row->lanes.payloads_out + row->lanes.payloads_in > 0;
+}
+
 static json_t *row_status(const stats_row_t *row)
 {
     json_t *object = json_object();
@@ -97,6 +157,8 @@ static json_t *row_status(const stats_row_t *row)
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         json_object_set_new(object, members[i].name, json_integer((json_int_t)members[i].value));
     json_object_set_new(object, "failures", failures_status(row));
+    if (has_lanes(row))
+        json_object_set_new(object, "frames", lanes_status(&row->lanes));
     return object;
 }
 
@@ -107,12 +169,30 @@ static json_t *upstreams_status(void)
     stats_row_t row;
     const char *name;
     for (size_t i = STATS_ROW_OTHER + 1; proc->stats != NULL && (name = stats_name(proc->stats, i)) != NULL; i++) {
+        if (is_listener(name))
+            continue;
         stats_sum(proc->stats, i, &row);
         json_object_set_new(upstreams, name, row_status(&row));
     }
     WEIR_LIST_EACH(&proc->upstreams, it)
         upstream_status(upstreams, WEIR_CONTAINER(it, upstream_t, node));
     return upstreams;
+}
+
+/* Only those whose chain has link modules. */
+static json_t *listeners_status(void)
+{
+    json_t *listeners = json_object();
+    stats_row_t row;
+    const char *name;
+    for (size_t i = STATS_ROW_OTHER + 1; proc->stats != NULL && (name = stats_name(proc->stats, i)) != NULL; i++) {
+        if (!is_listener(name))
+            continue;
+        stats_sum(proc->stats, i, &row);
+        json_object_set_new(listeners, name + strlen(STATS_LISTENER),
+                            json_pack("{s:o}", "frames", lanes_status(&row.lanes)));
+    }
+    return listeners;
 }
 
 static json_t *process_status(void)
@@ -126,6 +206,7 @@ char *status_text(bool is_ready)
     json_t *status =
         json_pack("{s:s, s:o, s:b}", "version", WEIR_VERSION, "worker", process_status(), "draining", !is_ready);
     json_object_set_new(status, "upstreams", upstreams_status());
+    json_object_set_new(status, "listeners", listeners_status());
     if (proc->stats != NULL) {
         stats_row_t other;
         stats_sum(proc->stats, STATS_ROW_OTHER, &other);

@@ -32,14 +32,39 @@ static bool works_here(const upstream_t *up, const weir_exchange_module_t *ops)
     return proc->kind == PROC_KEEPER ? owns_links : !owns_links;
 }
 
+/* Link modules work where the links are. */
+static int upstream_link_module(const config_t *config, upstream_t *up, const weir_module_t *module,
+                                const conf_chain_item_t *conf, weir_error_t *err)
+{
+    if (up->link_owner == NULL)
+        return weir_error(err,
+                          "%s:%d:%d: upstream %s: %s works on links and must stand after the module that owns them "
+                          "(pool)",
+                          config->file, conf->line, conf->column, up->pub.name, conf->module);
+    lane_place_t place = {.config = config,
+                          .arena = up->arena,
+                          .what = "upstream",
+                          .name = up->pub.name,
+                          .transport = up->transport,
+                          .works_here = works_here(up, up->link_owner->ops)};
+    if (up->connect->link_modules != NULL)
+        place.allowed = up->connect->link_modules(up->pub.options, &place.why_not);
+    up->pub.has_lanes = true;
+    return lane_chain_add(&up->lanes, &place, module, conf, err);
+}
+
 static int upstream_instance(const config_t *config, upstream_t *up, const conf_chain_item_t *conf, weir_error_t *err)
 {
     const weir_module_t *module = modules_find(proc->modules, conf->module);
-    if (module == NULL || module->exchange == NULL)
+    if (module == NULL || (module->exchange == NULL && module->link == NULL))
         return weir_error(err, "%s:%d:%d: upstream %s: no loaded module %s can stand in a chain; is it in `modules:`?",
                           config->file, conf->line, conf->column, up->pub.name, conf->module);
+    if (module->link != NULL && (module->exchange == NULL || up->link_owner != NULL))
+        return upstream_link_module(config, up, module, conf, err);
     if (up->link_owner != NULL)
-        return weir_error(err, "%s:%d:%d: upstream %s: %s stands after %s, which owns the links and must be last",
+        return weir_error(err,
+                          "%s:%d:%d: upstream %s: %s stands after %s, which owns the links: only link modules may "
+                          "follow it",
                           config->file, conf->line, conf->column, up->pub.name, conf->module,
                           up->link_owner->module->name);
     void *options = arena_alloc(up->arena, module->options_size + 1);
@@ -69,6 +94,8 @@ static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *
     up->chain = arena_alloc(up->arena, (up->conf->nchain + 1) * sizeof(*up->chain));
     if (up->chain == NULL)
         return weir_error(err, "upstream %s: no memory for its chain", up->pub.name);
+    if (lane_chain_begin(&up->lanes, up->arena, up->conf->nchain, &up->stats->lanes, err) != WEIR_OK)
+        return weir_error_wrap(err, "upstream %s: ", up->pub.name);
     for (size_t i = 0; i < up->conf->nchain; i++)
         if (upstream_instance(config, up, &up->conf->chain[i], err) != WEIR_OK)
             return WEIR_EFAIL;
@@ -218,6 +245,7 @@ void upstream_free(upstream_t *up)
         sessions_free(up);
     for (uint32_t i = 0; i < up->pub.nservers; i++)
         server_close_links(&up->servers[i]);
+    lane_chain_end(&up->lanes);
     for (uint32_t i = up->nchain; i-- > 0;)
         up->chain[i].ops->destroy(up->chain[i].self);
     for (uint32_t i = 0; i < up->pub.nservers; i++) {

@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "config.h"
+#include "lane.h"
 
 typedef struct chain_item {
     const weir_module_t *module;
@@ -46,6 +47,7 @@ typedef struct upstream {
     chain_item_t *chain;
     uint32_t nchain;
     uint32_t state_size;      /* of all modules' per-exchange states */
+    lane_chain_t lanes;       /* link modules, for the lanes of its links */
     chain_item_t *link_owner; /* NULL in a worker whose links are kept */
     uint64_t digest;          /* of the definition */
     uint64_t name_hash;       /* what a session token says */

@@ -80,6 +80,12 @@ typedef struct weir_outcome {
     uint64_t bytes_in, bytes_out;
 } weir_outcome_t;
 
+/* Writes members of a JSON object, for /status. */
+typedef struct weir_status {
+    void (*number)(struct weir_status *s, const char *name, double value);
+    void (*text)(struct weir_status *s, const char *name, const char *value);
+} weir_status_t;
+
 /* A piece of memory on its way to a stream. `buf` is the buffer that owns it, or NULL for memory of the caller that is valid
  * only until the call returns (what cannot be written at once is then copied). */
 typedef struct weir_buf weir_buf_t;
@@ -162,6 +168,7 @@ struct weir_upstream {
     uint64_t buffer_limit;
     bool is_shared;       /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */
     uint64_t max_message; /* bytes of one message of a server */
+    bool has_lanes;       /* link modules stand in its chain: messages go out through a lane */
 };
 
 #endif

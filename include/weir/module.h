@@ -7,8 +7,8 @@
  * until the callback returns; a hold is followed by exactly one resume or fail.
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
- *             Reserved and not called yet: link modules, balancers.
- *   ABI 0.2   codecs
+ *             Reserved and not called yet: balancers.
+ *   ABI 0.2   codecs, lanes and link modules
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
@@ -17,6 +17,7 @@
 #include "error.h"
 #include "exchange.h"
 #include "framing.h"
+#include "lane.h"
 
 #define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
 #define WEIR_ABI_MAJOR 0
@@ -266,6 +267,20 @@ typedef struct weir_host {
     /* Codecs of the modules that are loaded: by name, and by the first bytes of what is to be expanded. NULL: there is none. */
     const weir_codec_t *(*codec)(const char *name);
     const weir_codec_t *(*codec_of)(weir_slice_t begin);
+
+    /* Lanes; see lane.h. lane_new: NULL with the reason. lane_free drops what is gathered: flush it first where it is still to be
+     * written. lane_write: one message, with a tag for the joiner (mux: its channel); results as of stream_write. lane_drained: the
+     * stream takes bytes again after WEIR_EFULL. lane_read: the payload of one frame, whose buffer is referenced as long as it is
+     * needed (NULL: it stays until lane_next has said WEIR_EAGAIN); then lane_next: the next message of it, good until the next call,
+     * or WEIR_EAGAIN when there is none left. WEIR_EFAIL of either: what came is broken, and nothing more of it follows. */
+    weir_lane_t *(*lane_new)(const weir_lane_spec_t *spec, weir_error_t *err);
+    void (*lane_free)(weir_lane_t *lane); /* NULL is fine */
+    int (*lane_write)(weir_lane_t *lane, const weir_chunk_t *parts, size_t n, uint64_t tag);
+    int (*lane_flush)(weir_lane_t *lane, weir_flush_t why);
+    void (*lane_drained)(weir_lane_t *lane);
+    int (*lane_read)(weir_lane_t *lane, const weir_chunk_t *payload, weir_error_t *err);
+    int (*lane_next)(weir_lane_t *lane, weir_chunk_t *message, uint64_t *tag, weir_error_t *err);
+    const weir_joiner_t *(*joiner)(weir_join_t kind);
 } weir_host_t;
 
 /* The head of a reply to the client. */
@@ -301,6 +316,9 @@ typedef struct weir_accept {
      * begins with the head (head_n of them) and what was read behind it; both are good until the call returns. NULL: this transport
      * shares its port with nobody. */
     bool (*adopt)(void *self, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n);
+    /* Which link modules may stand in the listener's chain (WEIR_LINK_GATHERS, WEIR_LINK_PACKS): those of its lanes. `why_not`
+     * says why the others may not, or where they belong. NULL: none. */
+    uint32_t (*link_modules)(const void *options, const char **why_not);
 } weir_accept_t;
 
 #define WEIR_CONNECT_EXCHANGES 0x1u /* a link carries whole exchanges, one at a time (`send`) */
@@ -322,6 +340,7 @@ typedef struct weir_connect {
     int (*write)(weir_link_t *link, const weir_chunk_t *parts, size_t n); /* one message; WEIR_EFULL as streams say */
     void (*abandon)(weir_link_t *link, weir_exchange_t *ex);              /* nobody waits for this reply any more */
     void (*pause)(weir_link_t *link, bool is_paused);                     /* stop and go on reading replies */
+    uint32_t (*link_modules)(const void *upstream_options, const char **why_not); /* as of weir_accept_t */
 } weir_connect_t;
 
 typedef struct weir_transport {
@@ -342,13 +361,7 @@ typedef enum weir_link_event {
     WEIR_LINK_EVENT_DOWN, /* gone: take it out of your lists now */
 } weir_link_event_t;
 
-#define WEIR_OWNS_LINKS 0x1u /* chooses and opens links; a chain has exactly one such module, and it is the last one */
-
-/* Writes members of a JSON object, for /status. */
-typedef struct weir_status {
-    void (*number)(struct weir_status *s, const char *name, double value);
-    void (*text)(struct weir_status *s, const char *name, const char *value);
-} weir_status_t;
+#define WEIR_OWNS_LINKS 0x1u /* chooses and opens links; a chain has one such module, and only link modules follow it */
 
 typedef struct weir_exchange_module {
     uint32_t flags;
@@ -364,8 +377,7 @@ typedef struct weir_exchange_module {
     void (*status)(void *self, weir_status_t *status);
 } weir_exchange_module_t;
 
-/* Reserved kinds; their tables come with the modules that need them. */
-typedef struct weir_link_module weir_link_module_t;
+/* A reserved kind; its table comes with the module that needs it. */
 typedef struct weir_balancer weir_balancer_t;
 
 typedef struct weir_module {

@@ -13,6 +13,16 @@
 #include "edge.h"
 #include "server.h"
 
+/* A request is a message and a reply is its answer: there is nothing to gather. */
+static uint32_t no_link_modules(const void *options, const char **why_not)
+{
+    (void)options;
+    *why_not =
+        "each message is a request or a reply of its own; JSON-RPC batches are of revision 2025-03-26 alone, and no "
+        "configuration says that all who come speak it";
+    return 0;
+}
+
 static const weir_accept_t accept_side = {
     .options = edge_option_table,
     .options_size = sizeof(edge_options_t),
@@ -27,6 +37,7 @@ static const weir_accept_t accept_side = {
     .reply_end = edge_reply_end,
     .fail = edge_fail,
     .adopt = edge_adopt,
+    .link_modules = no_link_modules,
 };
 
 static const weir_connect_t connect_side = {
@@ -42,6 +53,7 @@ static const weir_connect_t connect_side = {
     .send = conn_send,
     .abandon = conn_abandon,
     .pause = conn_pause,
+    .link_modules = no_link_modules,
 };
 
 static const weir_transport_t transport = {.accept = &accept_side, .connect = &connect_side};

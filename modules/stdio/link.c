@@ -25,7 +25,7 @@
 /* How long a child may leave its stdin unread when requests have no time-out. */
 #define WRITE_TIMEOUT_MS 60000
 /* A message is written in one call, in this many pieces at most, its newline included. */
-#define PARTS_MAX 16
+#define PARTS_MAX (WEIR_LANE_CHUNKS + 1)
 /* Only a first message of up to this size is looked into. */
 #define HANDSHAKE_MAX 16384
 
@@ -44,6 +44,7 @@ typedef struct pipe {
     bool is_paused;
     bool is_awaited; /* the timer is start_timeout */
     weir_lines_t lines;
+    weir_lane_t *lane;  /* what goes to stdin, when the chain has link modules */
     weir_timer_t timer; /* back-off, start_timeout, a life of COMMAND_WELL_MS, ENDING_MS */
     uint64_t started_ms;
     char *how; /* it ended; NULL: not known yet */
@@ -88,6 +89,10 @@ static void pipe_forget(pipe_t *p)
     pipe_move(p, PIPE_GONE);
     p->link->carrier = NULL;
     p->link = NULL;
+    if (p->lane != NULL && p->stream != NULL)
+        (void)p->host->lane_flush(p->lane, WEIR_FLUSH_DRAIN); /* nobody is left to hear that it failed */
+    p->host->lane_free(p->lane);
+    p->lane = NULL;
     if (p->stream != NULL)
         p->host->stream_finish(p->stream);
     if (p->child != NULL)
@@ -182,6 +187,13 @@ static void on_readable(void *owner)
     pipe_release(p);
 }
 
+static void on_drained(void *owner)
+{
+    pipe_t *p = owner;
+    if (p->lane != NULL)
+        p->host->lane_drained(p->lane);
+}
+
 /* Its stdin is closed. What has come from its stdout is still good. */
 static void on_broken(void *owner, const char *why)
 {
@@ -253,7 +265,7 @@ static void on_timer(void *arg)
 
 static int pipe_fork(pipe_t *p, weir_error_t *err)
 {
-    static const weir_stream_events_t events = {.readable = on_readable, .broken = on_broken};
+    static const weir_stream_events_t events = {.readable = on_readable, .drained = on_drained, .broken = on_broken};
     const command_options_t *o = p->command->options;
     char name[128];
     snprintf(name, sizeof(name), "%s/%u", p->command->server->upstream->name, ++p->command->started);
@@ -291,6 +303,30 @@ static void pipe_start(pipe_t *p)
 
 /* ---- what the host calls ---- */
 
+/* What ends a message ends the last one of several. */
+static int pipe_write(void *owner, const weir_chunk_t *parts, size_t n)
+{
+    pipe_t *p = owner;
+    weir_chunk_t chunks[PARTS_MAX];
+    if (p->stream == NULL || n >= PARTS_MAX)
+        return WEIR_ECLOSED;
+    memcpy(chunks, parts, n * sizeof(*parts));
+    chunks[n] = (weir_chunk_t){.bytes = WEIR_LIT("\n")};
+    return p->host->stream_write(p->stream, chunks, n + 1);
+}
+
+static int pipe_lane(pipe_t *p, weir_error_t *err)
+{
+    weir_lane_spec_t spec = {.link = p->link,
+                             .joiner = p->host->joiner(WEIR_JOIN_LINES),
+                             .max_message = p->link->server->upstream->max_message,
+                             .frame = pipe_write,
+                             .owner = p};
+    if (p->link->server->upstream->has_lanes)
+        p->lane = p->host->lane_new(&spec, err);
+    return p->link->server->upstream->has_lanes && p->lane == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
 static int stdio_open(weir_link_t *link, weir_error_t *err)
 {
     command_t *command = link->server->carrier;
@@ -300,6 +336,10 @@ static int stdio_open(weir_link_t *link, weir_error_t *err)
     p->host = command->host;
     p->command = command;
     p->link = link;
+    if (pipe_lane(p, err) != WEIR_OK) {
+        free(p);
+        return WEIR_EFAIL;
+    }
     p->timer = (weir_timer_t){.fire = on_timer, .arg = p};
     link->carrier = p;
     if (command->backoff_ms > 0) {
@@ -310,6 +350,7 @@ static int stdio_open(weir_link_t *link, weir_error_t *err)
         return WEIR_OK;
     command_failed(command, p->started_ms, false);
     link->carrier = NULL;
+    p->host->lane_free(p->lane);
     free(p);
     return WEIR_EFAIL;
 }
@@ -350,14 +391,18 @@ static void pipe_await(pipe_t *p, const weir_chunk_t *parts, size_t n)
 static int stdio_write(weir_link_t *link, const weir_chunk_t *parts, size_t n)
 {
     pipe_t *p = link->carrier;
-    weir_chunk_t chunks[PARTS_MAX];
-    if (p == NULL || p->stream == NULL || n >= PARTS_MAX)
+    if (p == NULL || p->stream == NULL)
         return WEIR_ECLOSED;
     if (!p->has_spoken && !p->is_awaited && p->state == PIPE_UP)
         pipe_await(p, parts, n);
-    memcpy(chunks, parts, n * sizeof(*parts));
-    chunks[n] = (weir_chunk_t){.bytes = WEIR_LIT("\n")};
-    return p->host->stream_write(p->stream, chunks, n + 1);
+    return p->lane != NULL ? p->host->lane_write(p->lane, parts, n, 0) : pipe_write(p, parts, n);
+}
+
+static uint32_t stdio_link_modules(const void *upstream_options, const char **why_not)
+{
+    (void)upstream_options;
+    *why_not = "a child reads plain lines from its stdin";
+    return WEIR_LINK_GATHERS;
 }
 
 /* Nothing has to be told to the child: what it says of this request is answered to nobody. */
@@ -431,4 +476,5 @@ const weir_connect_t stdio_connect = {
     .write = stdio_write,
     .abandon = stdio_abandon,
     .pause = stdio_pause,
+    .link_modules = stdio_link_modules,
 };

@@ -1,0 +1,78 @@
+/* lane_chain.c: the link modules of an upstream or a listener. What cannot stand where it stands is refused with the reason. */
+#include "lane.h"
+#include "option.h"
+#include "proc.h"
+
+int lane_chain_begin(lane_chain_t *chain, arena_t *arena, size_t n, struct stats_lanes *stats, weir_error_t *err)
+{
+    *chain = (lane_chain_t){.stats = stats, .modules = arena_alloc(arena, (n + 1) * sizeof(*chain->modules))};
+    return chain->modules == NULL ? weir_error(err, "no memory for a chain") : WEIR_OK;
+}
+
+static int refuse(const lane_place_t *place, const conf_chain_item_t *conf, weir_error_t *err)
+{
+    return weir_error_wrap(err, "%s:%d:%d: %s %s: ", place->config->file, conf->line, conf->column, place->what,
+                           place->name);
+}
+
+/* Whether it may stand here, behind those that are there. */
+static int lane_module_check(const lane_chain_t *chain, const lane_place_t *place, const weir_module_t *module,
+                             weir_error_t *err)
+{
+    uint32_t kind = module->link->flags & (WEIR_LINK_GATHERS | WEIR_LINK_PACKS);
+    if ((kind & place->allowed) != kind)
+        return weir_error(err, "%s cannot work on transport %s: %s", module->name, place->transport,
+                          place->why_not != NULL ? place->why_not
+                                                 : "it carries messages one by one, not in frames of its own");
+    if (!(kind & WEIR_LINK_GATHERS))
+        return WEIR_OK;
+    if (chain->gatherer != NULL)
+        return weir_error(err, "%s stands after %s, and only one module of a chain gathers messages", module->name,
+                          chain->gatherer->module->name);
+    if (chain->nmodules > 0)
+        return weir_error(err, "%s gathers messages and must stand before %s, which packs what was gathered",
+                          module->name, chain->modules[0].module->name);
+    return WEIR_OK;
+}
+
+static int lane_module_make(lane_module_t *item, const lane_place_t *place, const conf_chain_item_t *conf,
+                            weir_error_t *err)
+{
+    const weir_module_t *module = item->module;
+    void *options = arena_alloc(place->arena, module->options_size + 1);
+    if (options == NULL)
+        return weir_error(err, "no memory for the options of %s", module->name);
+    if (module->options != NULL && options_read(&place->config->source, place->arena, module->options, conf->options,
+                                                options, module->name, err) != WEIR_OK)
+        return WEIR_EAGAIN; /* told with its place already */
+    if (!place->works_here)
+        return WEIR_OK;
+    item->self = item->ops->create(proc->host, place->name, options, err);
+    return item->self != NULL ? WEIR_OK : weir_error_wrap(err, "%s: ", module->name);
+}
+
+int lane_chain_add(lane_chain_t *chain, const lane_place_t *place, const weir_module_t *module,
+                   const conf_chain_item_t *conf, weir_error_t *err)
+{
+    if (lane_module_check(chain, place, module, err) != WEIR_OK)
+        return refuse(place, conf, err);
+    lane_module_t *item = &chain->modules[chain->nmodules];
+    *item = (lane_module_t){.module = module, .ops = module->link, .state_offset = chain->state_size};
+    int rc = lane_module_make(item, place, conf, err);
+    if (rc != WEIR_OK)
+        return rc == WEIR_EAGAIN ? WEIR_EFAIL : refuse(place, conf, err);
+    chain->nmodules++;
+    chain->state_size += (uint32_t)((item->ops->state_size + 15) & ~(size_t)15);
+    if (item->ops->flags & WEIR_LINK_GATHERS)
+        chain->gatherer = item;
+    return WEIR_OK;
+}
+
+void lane_chain_end(lane_chain_t *chain)
+{
+    while (chain->nmodules > 0) {
+        lane_module_t *item = &chain->modules[--chain->nmodules];
+        if (item->self != NULL)
+            item->ops->destroy(item->self);
+    }
+}
