@@ -403,11 +403,12 @@ static long read_over(weir_stream_t *s, long result)
     return result;
 }
 
+/* Of sockets recv(): it goes to them directly, where read() first asks what a file would have to be asked. */
 static long read_plain(weir_stream_t *s, char *p, size_t n)
 {
     ssize_t got;
     do
-        got = read(s->io.fd, p, n);
+        got = s->is_pipes ? read(s->io.fd, p, n) : recv(s->io.fd, p, n, 0);
     while (got < 0 && errno == EINTR);
     if (got > 0)
         return got;

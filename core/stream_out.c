@@ -51,9 +51,10 @@ static long push_plain(weir_stream_t *s, struct run run)
         weir_slice_t piece = run_piece(run, i);
         iov[i] = (struct iovec){.iov_base = (char *)piece.p, .iov_len = piece.n};
     }
+    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = n};
     ssize_t taken;
     do
-        taken = writev(s->wfd, iov, (int)n);
+        taken = s->is_pipes ? writev(s->wfd, iov, (int)n) : sendmsg(s->wfd, &message, MSG_NOSIGNAL);
     while (taken < 0 && errno == EINTR);
     if (taken >= 0)
         return taken;
