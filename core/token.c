@@ -20,8 +20,13 @@
 #define NONCE_SIZE 12
 #define TAG_SIZE 16
 #define PACKED_FIXED (8 + 4 + 4 + 8 + 1 + 1 + 1)
-#define SEALED_MAX (1 + NONCE_SIZE + PACKED_FIXED + TOKEN_SESSION_MAX + TAG_SIZE)
+#define PACKED_MAX (PACKED_FIXED + TOKEN_SESSION_MAX)
+#define SEALED_MAX (1 + NONCE_SIZE + PACKED_MAX + TAG_SIZE)
 #define SECRET_MIN 32
+/* Longer tokens, of servers whose session ids have more than 88 bytes, are opened each time. */
+#define OPENED_BITS 9
+#define OPENED_TEXT_MAX 192
+#define OPENED_PACKED_MAX (OPENED_TEXT_MAX / 4 * 3 - 1 - NONCE_SIZE - TAG_SIZE)
 #define NO_DIGIT 0x40 /* a bit that no digit of base64url has */
 
 /* The contexts keep the key's schedule: to set that up costs more than a token, for which only the nonce is set. */
@@ -30,9 +35,17 @@ typedef struct token_key {
     EVP_CIPHER_CTX *seal, *open;
 } token_key_t;
 
+/* A token that was opened lately: a client sends its own with every request. */
+typedef struct opened {
+    uint8_t text_n, packed_n; /* 0: none yet */
+    char text[OPENED_TEXT_MAX];
+    uint8_t packed[OPENED_PACKED_MAX];
+} opened_t;
+
 struct token_keys {
     token_key_t key[KEYS_MAX];
     size_t count;
+    opened_t opened[1 << OPENED_BITS];
     uint8_t digits[256]; /* of base64url */
 };
 
@@ -242,7 +255,7 @@ static bool token_unpack(const uint8_t *p, size_t n, token_t *token)
 
 size_t token_seal(token_keys_t *keys, const token_t *token, char text[TOKEN_TEXT_MAX])
 {
-    uint8_t packed[PACKED_FIXED + TOKEN_SESSION_MAX], sealed[SEALED_MAX];
+    uint8_t packed[PACKED_MAX], sealed[SEALED_MAX];
     if (token->session_n > TOKEN_SESSION_MAX)
         return 0;
     size_t n = token_pack(token, packed);
@@ -259,29 +272,80 @@ size_t token_seal(token_keys_t *keys, const token_t *token, char text[TOKEN_TEXT
     return base64url_write(sealed, 1 + NONCE_SIZE + n + TAG_SIZE, text);
 }
 
-static bool token_open_with(EVP_CIPHER_CTX *cipher, uint8_t *sealed, size_t n, token_t *token)
+/* Returns the length of the packed token, 0 when the key is another one or the bytes are not what was sealed. */
+static size_t token_decrypt(EVP_CIPHER_CTX *cipher, uint8_t *sealed, size_t n, uint8_t *packed)
 {
-    uint8_t packed[PACKED_FIXED + TOKEN_SESSION_MAX];
     uint8_t *nonce = sealed + 1, *body = nonce + NONCE_SIZE;
     size_t body_n = n - 1 - NONCE_SIZE - TAG_SIZE;
     int len = 0, rest = 0;
-    if (body_n > sizeof(packed) || EVP_DecryptInit_ex(cipher, NULL, NULL, NULL, nonce) != 1 ||
+    if (body_n > PACKED_MAX || EVP_DecryptInit_ex(cipher, NULL, NULL, NULL, nonce) != 1 ||
         EVP_DecryptUpdate(cipher, NULL, &len, sealed, 1) != 1 ||
         EVP_DecryptUpdate(cipher, packed, &len, body, (int)body_n) != 1 ||
         EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, body + body_n) != 1 ||
         EVP_DecryptFinal_ex(cipher, packed + len, &rest) != 1)
+        return 0;
+    return body_n;
+}
+
+static size_t token_decrypt_text(token_keys_t *keys, weir_slice_t text, uint8_t *packed)
+{
+    uint8_t sealed[SEALED_MAX + 2];
+    size_t n = base64url_read(keys->digits, text, sealed, sizeof(sealed)), packed_n = 0;
+    if (n < 1 + NONCE_SIZE + PACKED_FIXED + TAG_SIZE)
+        return 0;
+    for (size_t i = 0; i < keys->count && packed_n == 0; i++)
+        if (keys->key[i].name == sealed[0])
+            packed_n = token_decrypt(keys->key[i].open, sealed, n, packed);
+    return packed_n;
+}
+
+/* Where a token is remembered: the last characters are of the tag, as good as random. NULL: it is too long, or no token at all. */
+static opened_t *opened_place(token_keys_t *keys, weir_slice_t text)
+{
+    uint32_t tail;
+    if (text.n < PACKED_FIXED || text.n > OPENED_TEXT_MAX)
+        return NULL;
+    memcpy(&tail, text.p + text.n - 1 - sizeof(tail), sizeof(tail));
+    return &keys->opened[(tail * UINT32_C(2654435761)) >> (32 - OPENED_BITS)];
+}
+
+static uint64_t difference(const char *a, const char *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x ^ y;
+}
+
+/* In constant time: how long it takes must not tell how much of somebody else's token was guessed. */
+static bool opened_is(const opened_t *place, weir_slice_t text)
+{
+    if (place->text_n != text.n)
         return false;
-    return token_unpack(packed, body_n, token);
+    uint64_t all = difference(place->text + text.n - 8, text.p + text.n - 8);
+    for (size_t i = 0; i + 8 < text.n; i += 8)
+        all |= difference(place->text + i, text.p + i);
+    return all == 0;
+}
+
+static void opened_put(opened_t *place, weir_slice_t text, const uint8_t *packed, size_t n)
+{
+    memcpy(place->text, text.p, text.n);
+    memcpy(place->packed, packed, n);
+    place->text_n = (uint8_t)text.n;
+    place->packed_n = (uint8_t)n;
 }
 
 bool token_open(token_keys_t *keys, weir_slice_t text, token_t *token)
 {
-    uint8_t sealed[SEALED_MAX + 2];
-    size_t n = base64url_read(keys->digits, text, sealed, sizeof(sealed));
-    if (n < 1 + NONCE_SIZE + PACKED_FIXED + TAG_SIZE)
+    uint8_t packed[PACKED_MAX];
+    opened_t *place = opened_place(keys, text);
+    if (place != NULL && opened_is(place, text))
+        return token_unpack(place->packed, place->packed_n, token);
+    size_t n = token_decrypt_text(keys, text, packed);
+    if (n == 0 || !token_unpack(packed, n, token))
         return false;
-    for (size_t i = 0; i < keys->count; i++)
-        if (keys->key[i].name == sealed[0] && token_open_with(keys->key[i].open, sealed, n, token))
-            return true;
-    return false;
+    if (place != NULL)
+        opened_put(place, text, packed, n);
+    return true;
 }

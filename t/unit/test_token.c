@@ -152,6 +152,32 @@ static void a_server_session_of_any_length_up_to_the_bound_fits(void **state)
     token_keys_free(keys);
 }
 
+/* Tokens that were opened are remembered, some at the same place: each is still itself, however often and in whatever order. */
+static void a_token_opens_as_it_was_however_many_were_opened_before(void **state)
+{
+    (void)state;
+    enum { TOKENS = 3000 };
+    token_keys_t *keys = keys_of_seed(1);
+    char(*texts)[TOKEN_TEXT_MAX] = calloc(TOKENS, sizeof(*texts));
+    token_t opened;
+    assert_non_null(texts);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < TOKENS; i++) {
+            char session[128];
+            snprintf(session, sizeof(session), "%0*d", 1 + i % 100, i);
+            token_t token = token_with(session);
+            if (round == 0)
+                texts[i][token_seal(keys, &token, texts[i])] = '\0';
+            for (int again = 0; again < 2; again++) {
+                assert_true(token_open(keys, weir_slice_str(texts[i]), &opened));
+                assert_same(&opened, &token);
+            }
+        }
+    }
+    free(texts);
+    token_keys_free(keys);
+}
+
 /* ---- what was not sealed ---- */
 
 /* Sessions of three lengths in a row end in a whole group of text, in one that is a byte short, and in one that is two. */
@@ -165,6 +191,7 @@ static void every_flipped_bit_is_refused(void **state)
         weir_slice_t text = sealed(keys, &token);
         char broken[TOKEN_TEXT_MAX];
         memcpy(broken, text.p, text.n);
+        assert_true(opens(keys, text)); /* and is remembered */
         for (size_t at = 0; at < text.n; at++) {
             for (int bit = 0; bit < 8; bit++) {
                 broken[at] ^= (char)(1 << bit);
@@ -345,6 +372,7 @@ int main(void)
         cmocka_unit_test(what_was_sealed_opens_as_it_was),
         cmocka_unit_test(a_token_is_visible_ascii_and_short),
         cmocka_unit_test(a_token_is_another_text_each_time),
+        cmocka_unit_test(a_token_opens_as_it_was_however_many_were_opened_before),
         cmocka_unit_test(a_server_session_of_any_length_up_to_the_bound_fits),
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(a_token_that_was_cut_or_made_longer_is_refused),
