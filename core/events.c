@@ -74,22 +74,23 @@ weir_slice_t event_id_write(char text[EVENT_ID_MAX], uint32_t stream, uint32_t n
     return weir_slice(text, n < 0 ? 0 : (size_t)n);
 }
 
+/* As it is written: without a sign or leading zeros. */
 static bool number_read(weir_slice_t *text, uint32_t *number)
 {
     uint64_t value = 0;
     size_t digits = 0;
-    while (text->n > 0 && text->p[0] >= '0' && text->p[0] <= '9' && digits < 11) {
-        value = value * 10 + (uint64_t)(text->p[0] - '0');
-        text->p++, text->n--, digits++;
-    }
+    while (digits < text->n && digits < 11 && text->p[digits] >= '0' && text->p[digits] <= '9')
+        value = value * 10 + (uint64_t)(text->p[digits++] - '0');
+    bool is_padded = digits > 1 && text->p[0] == '0';
+    *text = weir_slice(text->p + digits, text->n - digits);
     *number = (uint32_t)value;
-    return digits > 0 && value <= UINT32_MAX;
+    return digits > 0 && !is_padded && value <= UINT32_MAX;
 }
 
 bool event_id_read(weir_slice_t text, uint32_t *stream, uint32_t *number)
 {
     if (!number_read(&text, stream) || text.n == 0 || text.p[0] != '-')
         return false;
-    text.p++, text.n--;
+    text = weir_slice(text.p + 1, text.n - 1);
     return number_read(&text, number) && text.n == 0;
 }

@@ -1,12 +1,14 @@
-/* stats.c: see stats.h. Rows are claimed by name with a compare-and-swap; everything else has one writer. */
+/* stats.c: see stats.h. A row is claimed by its name's hash with a compare-and-swap, in one step, and whoever claims it writes the same
+ * name: a process that dies in between leaves nothing that others would wait for. Everything else has one writer.
+ */
 #include "stats.h"
 
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "proc.h"
+#include "upstream.h"
 
 #define STATS_NAME_MAX 64
 
@@ -16,8 +18,9 @@ typedef struct cell {
 } cell_t;
 
 typedef struct row_name {
-    _Atomic uint32_t state; /* 0 free, 1 being named, 2 named */
-    char name[STATS_NAME_MAX];
+    _Atomic uint64_t hash; /* of the whole name; 0: free */
+    _Atomic bool is_named;
+    char name[STATS_NAME_MAX]; /* what fits of it */
 } row_name_t;
 
 typedef struct stats {
@@ -84,18 +87,18 @@ void stats_fold(struct stats *stats, pid_t pid)
 /* The row of a name: the one that has it, or the first free one. */
 static size_t row_index(struct stats *stats, const char *name)
 {
+    uint64_t hash = name_hash64(name);
+    hash += hash == 0;
     for (size_t i = STATS_ROW_OTHER + 1; i < STATS_ROWS; i++) {
         row_name_t *row = &stats->names[i];
-        uint32_t is_free = 0;
-        if (atomic_compare_exchange_strong(&row->state, &is_free, 1)) {
-            snprintf(row->name, sizeof(row->name), "%s", name);
-            atomic_store(&row->state, 2);
-            return i;
-        }
-        while (atomic_load(&row->state) != 2)
+        uint64_t owner = 0;
+        if (!atomic_compare_exchange_strong(&row->hash, &owner, hash) && owner != hash)
             continue;
-        if (strncmp(row->name, name, STATS_NAME_MAX - 1) == 0)
-            return i;
+        if (!atomic_load(&row->is_named)) {
+            snprintf(row->name, sizeof(row->name), "%s", name);
+            atomic_store(&row->is_named, true);
+        }
+        return i;
     }
     return STATS_ROW_OTHER;
 }
@@ -133,7 +136,7 @@ const char *stats_name(const struct stats *stats, size_t row)
 {
     if (row == STATS_ROW_OTHER)
         return "other";
-    if (row >= STATS_ROWS || atomic_load(&stats->names[row].state) != 2)
+    if (row >= STATS_ROWS || !atomic_load(&stats->names[row].is_named))
         return NULL;
     return stats->names[row].name;
 }
