@@ -383,6 +383,7 @@ static int parse_config(config_t *config, const char *text, weir_error_t *err)
     node_t *root;
     if (yaml_load(config->arena, config->file, weir_slice_str(text), &root, err) != WEIR_OK)
         return WEIR_EFAIL;
+    config->node = root;
     if (root->kind != NODE_MAP)
         return config_error(&config->source, root, err, "a configuration is a map of keys and values");
     if (root->count == 0)
@@ -416,6 +417,12 @@ void config_free(config_t *config)
 {
     if (config != NULL)
         arena_free(config->arena);
+}
+
+const node_t *config_listen_node(const conf_listener_t *listener, size_t i)
+{
+    const node_t *node = node_get(listener->node, "listen");
+    return node->kind == NODE_LIST ? &node->items[i] : node;
 }
 
 bool config_needs_root(const config_t *config)

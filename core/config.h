@@ -75,7 +75,8 @@ typedef struct config {
     arena_t *arena;
     config_source_t source;
     const char *file;
-    int64_t workers; /* 0: auto, one per core */
+    const node_t *node; /* all of it */
+    int64_t workers;    /* 0: auto, one per core */
     int64_t keepers;
     uint64_t drain_timeout_ms;
     int64_t worker_connections; /* clients of one worker at once */
@@ -122,6 +123,9 @@ char *config_read(const char *file, weir_error_t *err);
  * looked at here; see options_read_sets(). */
 int config_parse(const char *text, const char *file, config_t **out, weir_error_t *err);
 void config_free(config_t *config); /* NULL is fine */
+
+/* Where the address of a listener stands. */
+const node_t *config_listen_node(const conf_listener_t *listener, size_t i);
 
 /* Whether a process that starts children has to keep the right to change the user. */
 bool config_needs_root(const config_t *config);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "child.h"
 #include "exchanges.h"
 #include "inlet.h"
@@ -154,7 +155,8 @@ static int keeper_apply(config_t *config, weir_error_t *err)
 {
     weir_list_t fresh;
     weir_list_init(&fresh);
-    if (modules_load(proc->modules, config, err) != WEIR_OK || upstreams_make(config, &fresh, err) != WEIR_OK)
+    if (check_server_users(config, err) != WEIR_OK || modules_load(proc->modules, config, err) != WEIR_OK ||
+        upstreams_make(config, &fresh, err) != WEIR_OK)
         return WEIR_EFAIL;
     WEIR_LIST_EACH(&proc->upstreams, old)
         if (!config_has(config, WEIR_CONTAINER(old, upstream_t, node)->digest))

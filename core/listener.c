@@ -75,7 +75,7 @@ static int listener_routes(weir_listener_t *l, arena_t *arena, weir_list_t *upst
     return WEIR_OK;
 }
 
-static int listener_tls(weir_listener_t *l, weir_error_t *err)
+static int listener_tls(const config_t *config, weir_listener_t *l, weir_error_t *err)
 {
     if (l->conf->ntls == 0)
         return WEIR_OK;
@@ -87,7 +87,10 @@ static int listener_tls(weir_listener_t *l, weir_error_t *err)
     int version = l->conf->tls[0].min_version == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
     l->tls = tls_server_new(certificates, l->conf->ntls, version, proc->ticket_secret, err);
     free(certificates);
-    return l->tls == NULL ? weir_error_wrap(err, "listener %s: ", l->name) : WEIR_OK;
+    if (l->tls != NULL)
+        return WEIR_OK;
+    weir_error_wrap(err, "listener %s: ", l->name);
+    return config_error_at(&config->source, node_get(l->conf->node, "tls"), err);
 }
 
 static const weir_accept_t *accept_named(const char *listener, const char *name, weir_error_t *err)
@@ -208,9 +211,10 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
     l->is_loopback = addresses_are_loopback(&conf->listen);
     if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK)
         return listener_wrong(config, l, err);
-    if (listener_options(config, l, arena, err) != WEIR_OK || listener_chain(config, l, arena, err) != WEIR_OK)
+    if (listener_options(config, l, arena, err) != WEIR_OK || listener_chain(config, l, arena, err) != WEIR_OK ||
+        listener_tls(config, l, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (listener_tls(l, err) != WEIR_OK || listener_create(l, err) != WEIR_OK)
+    if (listener_create(l, err) != WEIR_OK)
         return listener_wrong(config, l, err);
     *out = l;
     return WEIR_OK;

@@ -29,6 +29,13 @@ int config_error(const config_source_t *source, const node_t *at, weir_error_t *
     return WEIR_EFAIL;
 }
 
+int config_error_at(const config_source_t *source, const node_t *at, weir_error_t *err)
+{
+    if (at == NULL)
+        return weir_error_wrap(err, "%s: ", source->file);
+    return weir_error_wrap(err, "%s:%d:%d: ", source->file, at->line, at->column);
+}
+
 static int mistaken(const reader_t *r, const weir_option_t *o, const node_t *node, const char *expected)
 {
     if (node->kind != NODE_SCALAR)

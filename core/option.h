@@ -49,5 +49,7 @@ const char *config_path(const config_source_t *source, arena_t *arena, weir_slic
 /* "file:line:column: " + story. Returns WEIR_EFAIL. */
 int config_error(const config_source_t *source, const node_t *at, weir_error_t *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same before the story that is there. `at` NULL: only "file: ". */
+int config_error_at(const config_source_t *source, const node_t *at, weir_error_t *err);
 
 #endif

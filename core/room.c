@@ -23,8 +23,11 @@ static int room_secrets(const process_args_t *args, weir_error_t *err)
     const uint8_t *seed = args == NULL ? no_seed : args->seed;
     memcpy(proc->ticket_secret, seed, PROCESS_SEED_SIZE);
     memcpy(proc->ticket_secret + PROCESS_SEED_SIZE, seed, sizeof(proc->ticket_secret) - PROCESS_SEED_SIZE);
-    proc->keys = token_keys_new(proc->config->session_keys, seed, PROCESS_SEED_SIZE, err);
-    return proc->keys == NULL ? WEIR_EFAIL : WEIR_OK;
+    const config_t *config = proc->config;
+    proc->keys = token_keys_new(config->session_keys, seed, PROCESS_SEED_SIZE, err);
+    if (proc->keys != NULL)
+        return WEIR_OK;
+    return config_error_at(&config->source, node_get(config->node, "session_keys"), err);
 }
 
 int room_enter(const process_args_t *args, weir_error_t *err)

@@ -171,22 +171,23 @@ static int place_want(sockets_t *sockets, const conf_listener_t *listener, const
     return WEIR_OK;
 }
 
-static int listener_want(sockets_t *sockets, const conf_listener_t *listener, size_t nworkers, weir_error_t *err)
+static int listener_want(sockets_t *sockets, const config_t *config, const conf_listener_t *listener, size_t nworkers,
+                         weir_error_t *err)
 {
     for (size_t i = 0; i < listener->listen.count; i++)
         if (place_want(sockets, listener, listener->listen.items[i], nworkers, err) != WEIR_OK)
-            return WEIR_EFAIL;
+            return config_error_at(&config->source, config_listen_node(listener, i), err);
     return WEIR_OK;
 }
 
 static int places_want(sockets_t *sockets, const config_t *config, size_t nworkers, weir_error_t *err)
 {
     for (size_t i = 0; i < config->nlisteners; i++)
-        if (listener_want(sockets, &config->listeners[i], nworkers, err) != WEIR_OK)
+        if (listener_want(sockets, config, &config->listeners[i], nworkers, err) != WEIR_OK)
             return WEIR_EFAIL;
-    if (config->admin_listen != NULL)
-        return place_want(sockets, NULL, config->admin_listen, 1, err);
-    return WEIR_OK;
+    if (config->admin_listen == NULL || place_want(sockets, NULL, config->admin_listen, 1, err) == WEIR_OK)
+        return WEIR_OK;
+    return config_error_at(&config->source, node_get(node_get(config->node, "admin"), "listen"), err);
 }
 
 int sockets_open(sockets_t *sockets, const config_t *config, size_t nworkers, weir_error_t *err)

@@ -14,6 +14,7 @@
 #include <weir/module.h>
 
 #include "build_config.h"
+#include "check.h"
 #include "config.h"
 #include "pidfile.h"
 #include "tryout.h"
@@ -41,6 +42,20 @@ int tool_end(proc_t *context, int rc, const weir_error_t *err)
     return rc == WEIR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* The weir that runs holds its addresses, and this is how its next configuration is checked. Without a pid_file it cannot be told
+ * from a stranger. */
+static int addresses_check(const config_t *config, weir_error_t *err)
+{
+    pid_t pid;
+    if (check_addresses_are_free(config, err) == WEIR_OK)
+        return WEIR_OK;
+    if (config->pid_file != NULL && pidfile_read(config->pid_file, &pid, NULL) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (config->pid_file == NULL)
+        fprintf(stderr, "weir: note: %s, or the weir that runs\n", err->text);
+    return WEIR_OK;
+}
+
 int tool_check(const cli_t *cli)
 {
     proc_t context;
@@ -48,6 +63,8 @@ int tool_check(const cli_t *cli)
     int rc = tool_begin(&context, cli, &err);
     if (rc == WEIR_OK)
         rc = tryout_run(context.config, &err);
+    if (rc == WEIR_OK)
+        rc = addresses_check(context.config, &err);
     if (rc == WEIR_OK)
         printf("configuration %s is fine\n", cli->file);
     return tool_end(&context, rc, &err);

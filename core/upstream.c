@@ -100,8 +100,8 @@ static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *
         if (upstream_instance(config, up, &up->conf->chain[i], err) != WEIR_OK)
             return WEIR_EFAIL;
     if (up->link_owner == NULL)
-        return weir_error(err, "%s: upstream %s: no module of its chain owns links; put a pool at its end",
-                          config->file, up->pub.name);
+        return config_error(&config->source, node_get(up->conf->node, "chain"), err,
+                            "upstream %s: no module of its chain owns links; put a pool at its end", up->pub.name);
     return WEIR_OK;
 }
 
@@ -157,8 +157,10 @@ static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, c
     weir_list_init(&server->links);
     if (server_options(config, up, server, conf, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (up->connect->server_open(proc->host, &server->pub, err) != WEIR_OK)
-        return weir_error_wrap(err, "upstream %s: ", up->pub.name);
+    if (up->connect->server_open(proc->host, &server->pub, err) != WEIR_OK) {
+        weir_error_wrap(err, "upstream %s: ", up->pub.name);
+        return config_error_at(&config->source, conf == NULL ? up->conf->node : conf->node, err);
+    }
     server->name_hash = (uint32_t)name_hash64(server->pub.name);
     up->pub.nservers++;
     return WEIR_OK;
@@ -168,10 +170,10 @@ static int upstream_servers(const config_t *config, upstream_t *up, weir_error_t
 {
     bool has_list = up->connect->server_options != NULL;
     if (has_list && up->conf->nservers == 0)
-        return weir_error(err, "%s: upstream %s: has no servers", config->file, up->pub.name);
+        return config_error(&config->source, up->conf->node, err, "upstream %s: has no servers", up->pub.name);
     if (!has_list && up->conf->nservers > 0)
-        return weir_error(err, "%s: upstream %s: transport %s takes no `servers`", config->file, up->pub.name,
-                          up->transport);
+        return config_error(&config->source, node_get(up->conf->node, "servers"), err,
+                            "upstream %s: transport %s takes no `servers`", up->pub.name, up->transport);
     uint32_t n = has_list ? (uint32_t)up->conf->nservers : 1;
     up->servers = arena_alloc(up->arena, n * sizeof(*up->servers));
     if (up->servers == NULL)
