@@ -32,6 +32,7 @@
 
 #include "fork.h"
 #include "kin.h"
+#include "proc.h"
 #include "title.h"
 #include "user.h"
 
@@ -96,15 +97,31 @@ static int follow_minder(pid_t minder)
     return getppid() == minder ? 0 : -1;
 }
 
+/* A keeper that is still root is it for the sake of other children: this one runs as weir does. */
+static const char *user_wanted(const weir_child_spec_t *spec)
+{
+    if (spec->user != NULL)
+        return spec->user;
+    return geteuid() == 0 && proc->config != NULL ? proc->config->user : NULL;
+}
+
+static int user_take(const char *name, weir_error_t *err)
+{
+    user_t user;
+    if (user_find(name, &user, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    return user.uid == geteuid() ? WEIR_OK : user_become(&user, err);
+}
+
 /* Returns only when it fails, with the story. */
 static int command_run(const weir_child_spec_t *spec, pid_t minder, weir_error_t *err)
 {
-    user_t user;
+    const char *name = user_wanted(spec);
     if (setpgid(0, 0) != 0)
         return weir_error(err, "cannot make a process group: %s", strerror(errno));
     if (limits_set(spec) != 0)
         return weir_error(err, "cannot set its resource limits: %s", strerror(errno));
-    if (spec->user != NULL && (user_find(spec->user, &user, err) != WEIR_OK || user_become(&user, err) != WEIR_OK))
+    if (name != NULL && user_take(name, err) != WEIR_OK)
         return WEIR_EFAIL;
     if (follow_minder(minder) != 0)
         return weir_error(err, "cannot follow its minder: %s", strerror(errno));
