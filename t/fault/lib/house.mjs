@@ -5,10 +5,12 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { descendants, look, start, until } from '../../e2e/lib/process.mjs';
 import { Connection, openSession, request, rpc } from '../../e2e/lib/raw.mjs';
-import { here as e2e, repo, startWeir } from '../../e2e/lib/weir.mjs';
+import { binary, here as e2e, repo, startWeir } from '../../e2e/lib/weir.mjs';
 import { node } from '../../e2e/lib/world.mjs';
 
 export const here = join(repo, 't/fault');
+export const weir = binary;
+export { repo };
 export const demo = [join(repo, 'build/weir-demo')];
 export const child = (...how) => [node, join(here, 'servers/child.mjs'), ...how];
 export const recorder = transport => [node, join(e2e, 'servers/recorder.mjs'), '/dev/null', transport];
@@ -86,20 +88,23 @@ export const noZombie = ({ zombies }) =>
         () => `no zombie; there are ${JSON.stringify(zombies())}`
     );
 
-/* Starts weir with a plan. What the handle of startWeir() can, and:
+const textFor = configuration => (typeof configuration === 'string' ? configuration : JSON.stringify(configuration, null, 1));
+
+/* Starts weir with a plan, or the text of one. What the handle of startWeir() can, and:
  *
  *   workers() keeper() servers() …   its processes now
  *   url(upstream)                    where clients reach it, on listener `edge`
  *   log(pattern)                     waits for a line; logged(pattern): the lines so far
  *   write(plan), reload(plan)        changes the file; and puts it in force
+ *   refuse(plan)                     the same for one that must not come in force; what the log said of it
  *   end()                            ends it by TERM and finds nothing amiss: status, zombies, processes left behind
  */
 export async function open(configuration, options) {
-    const weir = await startWeir(JSON.stringify(configuration, null, 1), options);
+    const weir = await startWeir(textFor(configuration), options);
     const task = weir.task;
     const kin = family(weir.pid);
     const signal = name => process.kill(weir.pid, name);
-    const write = changed => writeFileSync(weir.file, typeof changed === 'string' ? changed : JSON.stringify(changed, null, 1));
+    const write = changed => writeFileSync(weir.file, textFor(changed));
     const logged = pattern => weir.stderr().match(new RegExp(`^.*(${pattern}).*$`, 'gm')) ?? [];
     const log = pattern =>
         until(
@@ -117,7 +122,7 @@ export async function open(configuration, options) {
         );
     };
     const refuse = async changed => {
-        write(changed);
+        if (changed !== undefined) write(changed);
         const failed = () => count(weir.stderr(), 'reload failed');
         const before = [failed(), weir.stderr().length];
         signal('SIGHUP');
