@@ -245,13 +245,18 @@ void exchange_answer(weir_exchange_t *pub, uint16_t status, weir_slice_t message
     reply_end(pub);
 }
 
-/* A modern subscription ends with its completing result; a legacy stream may simply close, its client resumes. */
+/* A modern subscription ends with its completing result, the stream of a legacy session by its end. The stream of a call that
+ * is not answered yet is left to be cut: its client sees that it is not whole, and resumes it. */
 static void exchange_cut(exchange_t *ex)
 {
     static const char before[] = "data: {\"jsonrpc\":\"2.0\",\"id\":";
     static const char between[] = ",\"result\":{\"resultType\":\"complete\",\"_meta\":{"
                                   "\"io.modelcontextprotocol/subscriptionId\":";
     static const char after[] = "}}}\n\n";
+    if (ex->state == EXCHANGE_REPLYING && ex->is_stream && ex->pub.verb == WEIR_VERB_LISTEN) {
+        reply_end(&ex->pub);
+        return;
+    }
     bool is_subscription =
         weir_slice_eq(weir_slice(ex->note.method, ex->note.method_n), WEIR_LIT("subscriptions/listen"));
     if (ex->state != EXCHANGE_REPLYING || !ex->is_stream || !is_subscription || ex->id == NULL)
