@@ -1,7 +1,7 @@
 // Processes are killed: only what was in flight in them is lost, they come back, and nothing of theirs is left behind.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { call, child, Connection, demo, descriptors, gone, hold, http, inHouse, listen, look, nextEvent, open, pidOf, plan, recorder, release, rpc, servedBy, session, startServer, stdio, textOf, until } from './lib/house.mjs'; // prettier-ignore
+import { call, child, Connection, demo, descriptors, gone, hold, http, inHouse, listen, look, nextEvent, open, pidOf, plan, recorder, release, rpc, servedBy, session, startServer, stdio, textOf, until, wait } from './lib/house.mjs'; // prettier-ignore
 
 let server;
 before(async () => {
@@ -119,12 +119,12 @@ for (const how of ['SIGKILL', 'SIGSEGV'])
                 const brood = await breed(one);
                 const listening = await listen(one);
                 const held = await hold(one);
-                const waiting = one.post(rpc('tools/call', { name: 'wait', arguments: {} }, 'waiting'));
+                const { reply } = await wait(house, one);
                 const unaffected = await hold(other);
 
                 process.kill(house.keeper().pid, how);
 
-                const failed = await waiting;
+                const failed = await reply;
                 assert.equal(failed.status, 502);
                 assert.equal(JSON.parse(failed.text).id, 'waiting');
                 assert.equal(JSON.parse(failed.text).error.data.reason, 'server_died');
@@ -153,9 +153,9 @@ test(
             const [first] = house.minders();
             const other = await session(house.url('stdio'));
             const brood = await breed(one);
-            const waiting = one.post(rpc('tools/call', { name: 'wait', arguments: {} }, 1));
+            const { reply } = await wait(house, one);
             process.kill(first.pid, 'SIGKILL');
-            assert.equal(JSON.parse((await waiting).text).error.data.reason, 'server_died');
+            assert.equal(JSON.parse((await reply).text).error.data.reason, 'server_died');
             await allGone(brood);
             assert.equal((await one.post(rpc('ping', undefined, 1))).status, 404);
             assert.ok(await pidOf(other));

@@ -140,11 +140,18 @@ export async function open(configuration, options) {
     return { ...weir, ...kin, task, signal, write, logged, log, reload, refuse, end, url, edge: weir.url };
 }
 
+/* Ends what hangs; nothing is measured by it. */
+const limited = (playing, seconds = 90) => {
+    let timer;
+    const limit = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`the scene hangs: ${seconds} s`)), 1000 * seconds)));
+    return Promise.race([playing, limit]).finally(() => clearTimeout(timer));
+};
+
 /* Plays a scene in a house and ends the house, whatever happens in it. */
 export const inHouse = (configuration, play, options) => async () => {
     const house = await open(await (typeof configuration === 'function' ? configuration() : configuration), options);
     try {
-        await play(house);
+        await limited(play(house));
     } catch (error) {
         error.message += `\n--- the log of weir:\n${house.stderr()}`;
         house.task.child.kill('SIGKILL');
@@ -191,6 +198,14 @@ export async function release(one, { stream, id }) {
     const reply = JSON.parse((await nextEvent(stream)).data);
     assert.equal(reply.id, id);
     assert.equal(textOf(reply), 'released');
+}
+
+/* A call that is with the server and will not be answered: what becomes of it. */
+export async function wait(house, one, id = 'waiting') {
+    const before = house.logged('stderr: waiting').length;
+    const reply = one.post(rpc('tools/call', { name: 'wait', arguments: {} }, id));
+    await until(() => house.logged('stderr: waiting').length > before, 'the server has the call');
+    return { reply };
 }
 
 /* The session's own stream. */

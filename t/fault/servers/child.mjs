@@ -11,7 +11,7 @@
 //        reply           answers with `bytes` bytes
 //        flood           `count` progress notifications of `bytes` bytes, then answers
 //        complain        `count` lines on stderr, then answers
-//        wait            never answers
+//        wait            says so on stderr, and never answers
 //        held, release   as those of the recorder
 import { spawn } from 'node:child_process';
 import { readFileSync, writeSync } from 'node:fs';
@@ -57,7 +57,10 @@ const tools = {
         await flushed();
         return 'said';
     },
-    wait: () => new Promise(() => {}),
+    wait: () => {
+        console.error('waiting');
+        return new Promise(() => {});
+    },
     reply: ({ bytes }) => 'x'.repeat(bytes),
     flood: async ({ count, bytes }, notify) => {
         for (let i = 1; i <= count; i++) {
