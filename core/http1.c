@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "http1_field.h"
+#include "url.h"
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -160,6 +161,14 @@ static weir_parse_t field_line(weir_slice_t line, weir_head_t *head)
     return http1_field_means(head, field);
 }
 
+/* A target may be a whole URL: then its host counts, whatever Host says (RFC 9112 3.2.2). */
+static void target_settle(weir_head_t *head)
+{
+    weir_slice_t authority;
+    if (target_split(head->target, &authority, &head->target) && head->known[WEIR_FIELD_HOST] >= 0)
+        head->fields[head->known[WEIR_FIELD_HOST]].value = authority;
+}
+
 /* What only the whole head can tell: RFC 9112 6.1 and 6.3. */
 static weir_parse_t head_settle(weir_head_t *head, bool is_request)
 {
@@ -169,6 +178,8 @@ static weir_parse_t head_settle(weir_head_t *head, bool is_request)
         return WEIR_PARSE_BAD;
     if (is_request && head->minor == 1 && head->known[WEIR_FIELD_HOST] < 0)
         return WEIR_PARSE_BAD;
+    if (is_request && head->target.p[0] != '/')
+        target_settle(head);
     head->is_keep_alive = !http1_connection_has(head, WEIR_LIT("close")) &&
                           (head->minor == 1 || http1_connection_has(head, WEIR_LIT("keep-alive")));
     head->is_upgrade = head->known[WEIR_FIELD_UPGRADE] >= 0 && http1_connection_has(head, WEIR_LIT("upgrade"));

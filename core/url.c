@@ -150,3 +150,18 @@ int url_parse(const char *text, weir_url_t *url, weir_error_t *err)
         return weir_error(err, "url: \"%s\" has a query but no path", text);
     return WEIR_OK;
 }
+
+/* The path of a URL without one is the last slash of its scheme: it has to lie in the same bytes. */
+bool target_split(weir_slice_t target, weir_slice_t *authority, weir_slice_t *path)
+{
+    weir_url_t url;
+    weir_slice_t rest = after_scheme(target, &url);
+    if (rest.n == 0)
+        return false;
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+        n++;
+    *authority = weir_slice(rest.p, n);
+    *path = n < rest.n ? after(rest, n) : weir_slice(rest.p - 1, 1);
+    return true;
+}

@@ -8,6 +8,9 @@
 /* http, https, ws and wss: the latter are the former by another name (RFC 6455, 3). */
 int url_parse(const char *text, weir_url_t *url, weir_error_t *err);
 
+/* Take apart a request's target that is a whole URL; false when it is none. A URL that ends with its authority has the path "/". */
+bool target_split(weir_slice_t target, weir_slice_t *authority, weir_slice_t *path);
+
 /* The host of an authority, brackets kept, port and its colon left out: "[::1]:80" gives "[::1]". */
 weir_slice_t authority_host(weir_slice_t authority);
 

@@ -25,8 +25,8 @@ export class Events {
     }
 }
 
-/* One connection. `send(method, headers, body)` writes a request; `head()`, `event()` and `body()` read what answers it. */
-export class Connection {
+/* One end of a connection, read in the pieces that HTTP is made of. */
+export class Wire {
     #socket;
     #bytes = Buffer.alloc(0);
     #wake = () => {};
@@ -35,9 +35,8 @@ export class Connection {
     #ready = [];
     #framing;
 
-    constructor(url) {
-        this.url = new URL(url);
-        this.#socket = net.connect(this.url.port, this.url.hostname);
+    constructor(socket) {
+        this.#socket = socket;
         this.#socket.on('data', bytes => {
             this.#bytes = Buffer.concat([this.#bytes, bytes]);
             this.#wake();
@@ -54,19 +53,12 @@ export class Connection {
         return this.#socket.localPort;
     }
 
-    write(bytes) {
-        this.#socket.write(bytes);
+    get socket() {
+        return this.#socket;
     }
 
-    send(method, headers = {}, body) {
-        const all = { host: this.url.host, accept: BOTH, ...headers };
-        if (body !== undefined) {
-            all['content-type'] ??= 'application/json';
-            all['content-length'] ??= Buffer.byteLength(body);
-        }
-        const lines = Object.entries(all).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}\r\n`);
-        this.write(`${method} ${this.url.pathname} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`);
-        return this;
+    write(bytes) {
+        return this.#socket.write(bytes);
     }
 
     /* Ends the connection the hard way: the other side reads a reset. */
@@ -102,15 +94,22 @@ export class Connection {
         return this.#take(count);
     }
 
-    async head() {
-        const [, status, reason] = (await this.#line('status line')).match(/^HTTP\/1\.1 (\d{3}) ?(.*)$/) ?? assert.fail('a status line');
+    /* The first line of a head, and its fields: `headers` by lower-case name, `fields` as they came. */
+    async lines(what) {
+        const first = await this.#line(what);
         const headers = {};
+        const fields = [];
         for (let line; (line = await this.#line('header')) !== ''; ) {
             const [, name, value] = line.match(/^([^:]+):\s*(.*?)\s*$/);
+            fields.push([name, value]);
             headers[name.toLowerCase()] = name.toLowerCase() in headers ? `${headers[name.toLowerCase()]}, ${value}` : value;
         }
-        this.#framing = framing(Number(status), headers);
-        return { status: Number(status), reason, headers };
+        return { first, headers, fields };
+    }
+
+    /* How the body that comes now ends. */
+    frame(framing) {
+        this.#framing = framing;
     }
 
     /* The next piece of the body, or null at its end. */
@@ -154,7 +153,40 @@ export class Connection {
         return this.#ready.shift();
     }
 
-    /* The text of the reply to `id_text`: a JSON body, or the event that carries it. Its head has been read. */
+    /* Waits until the other side has closed; what came before that and was not read. */
+    async rest() {
+        while (!this.#closed) await this.#more('the end');
+        return this.#bytes.toString();
+    }
+}
+
+/* A client's connection. `send(method, headers, body)` writes a request; `head()`, `event()` and `body()` read what answers it. */
+export class Connection extends Wire {
+    constructor(url, open = net.connect) {
+        const { port, hostname, host, pathname, search } = new URL(url);
+        super(open({ port, host: hostname, noDelay: true }));
+        Object.assign(this, { host, target: pathname + search });
+    }
+
+    send(method, headers = {}, body) {
+        const all = { host: this.host, accept: BOTH, ...headers };
+        if (body !== undefined) {
+            all['content-type'] ??= 'application/json';
+            all['content-length'] ??= Buffer.byteLength(body);
+        }
+        const lines = Object.entries(all).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}\r\n`);
+        this.write(`${method} ${this.target} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`);
+        return this;
+    }
+
+    async head() {
+        const { first, headers, fields } = await this.lines('status line');
+        const [, status, reason] = first.match(/^HTTP\/1\.1 (\d{3}) ?(.*)$/) ?? assert.fail(`a status line, not ${first}`);
+        this.frame(framing(Number(status), headers));
+        return { status: Number(status), reason, headers, fields };
+    }
+
+    /* The text of the reply whose head has been read: a JSON body, or the event that carries it. */
     async reply(head) {
         if (!head.headers['content-type']?.startsWith('text/event-stream')) return this.body();
         for (let event; (event = await this.event()) !== null; )
@@ -164,7 +196,7 @@ export class Connection {
 }
 
 function framing(status, headers) {
-    if (status === 204 || status === 304) return { kind: 'none' };
+    if (status < 200 || status === 204 || status === 304) return { kind: 'none' };
     if (headers['transfer-encoding']?.toLowerCase() === 'chunked') return { kind: 'chunked' };
     if ('content-length' in headers) return { kind: 'length', left: Number(headers['content-length']) };
     return { kind: 'close' };

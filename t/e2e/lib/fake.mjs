@@ -1,0 +1,116 @@
+// Servers of the tests themselves: one that answers everything with what it saw, and one that a scene plays by hand.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { Connection, Wire } from './raw.mjs';
+import { startWeir } from './weir.mjs';
+
+const listening = (server, at = { port: 0, host: '127.0.0.1' }) =>
+    new Promise((resolve, reject) => server.once('error', reject).listen(at, () => resolve(server.address().port)));
+
+/* The text of a message's id, or null: the fakes hand it back as it came. */
+const idOf = body => body.match(/"id"\s*:\s*("(?:[^"\\]|\\.)*"|[^,}\s]+)/)?.[1] ?? 'null';
+
+/* A JSON-RPC answer to the request in `body`. */
+export const answerTo = (body, result = {}) => `{"jsonrpc":"2.0","id":${idOf(body)},"result":${JSON.stringify(result)}}`;
+
+/* Answers each request with { method, url, headers, rawHeaders, body } as its result; `seen` has them all. */
+export async function startEcho(secrets) {
+    const seen = [];
+    const serve = async (request, response) => {
+        const { method, url, headers, rawHeaders, socket } = request;
+        const body = Buffer.concat(await request.toArray()).toString();
+        const sni = socket.servername;
+        seen.push({ method, url, headers, rawHeaders, body, sni });
+        const answer = answerTo(body, seen.at(-1));
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) }).end(answer);
+    };
+    const limits = { maxHeaderSize: 1 << 17, keepAliveTimeout: 0 };
+    const server = secrets ? https.createServer({ ...secrets, ...limits }, serve) : http.createServer(limits, serve);
+    const port = await listening(server);
+    const stop = () => (server.closeAllConnections(), new Promise(resolve => server.close(resolve)));
+    return { port, seen, server, stop };
+}
+
+/* A connection that was made to a server. */
+export class Peer extends Wire {
+    async request() {
+        const { first, headers, fields } = await this.lines('request line');
+        const [, method, target] = first.match(/^([A-Z]+) (\S+) HTTP\/1\.1$/) ?? assert.fail(`a request line, not ${first}`);
+        assert.ok(!('transfer-encoding' in headers), 'the length of a request is known when it is sent');
+        this.frame({ kind: 'length', left: Number(headers['content-length'] ?? 0) });
+        return { method, target, headers, fields, body: await this.body() };
+    }
+
+    /* A whole reply, its length known. */
+    reply(body, head = '200 OK', fields = 'Content-Type: application/json\r\n') {
+        this.write(`HTTP/1.1 ${head}\r\n${fields}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    }
+
+    end() {
+        this.socket.end();
+    }
+}
+
+/* A server that does nothing by itself: `next()` is the next connection made to it, as a Peer. */
+export async function startFake(server = net.createServer()) {
+    const arrived = [];
+    const waiting = [];
+    const sockets = new Set();
+    server.on(server instanceof tls.Server ? 'secureConnection' : 'connection', socket => {
+        const peer = new Peer(socket);
+        sockets.add(socket);
+        socket.on('close', () => sockets.delete(socket));
+        if (waiting.length) waiting.shift()(peer);
+        else arrived.push(peer);
+    });
+    const port = await listening(server);
+    return {
+        port,
+        next: async () => arrived.shift() ?? new Promise(resolve => waiting.push(resolve)),
+        isUntouched: () => arrived.length === 0,
+        stop: () => (sockets.forEach(socket => socket.destroy()), new Promise(resolve => server.close(resolve)))
+    };
+}
+
+/* Scenes with a fake server and an upstream each, all behind one weir with one worker. `scene(name, play, options)`: `play` gets
+ * { server, url, client() }; `options` are { upstream, server, pool } to add to the configuration of its upstream, and
+ * `listener` to have one of its own. */
+export function scenesWithServers(configuration = {}) {
+    const scenes = [];
+    const world = {};
+    before(async () => {
+        for (const each of scenes) each.server = await startFake(each.options.fake?.());
+        const listener = { transport: 'http', listen: '127.0.0.1:0' };
+        const upstreams = {};
+        const listeners = {};
+        const routes = [];
+        scenes.forEach(({ server, options }, n) => {
+            const url = (options.url ?? (port => `http://127.0.0.1:${port}/server`))(server.port);
+            const pool = { max: 8, ...options.pool };
+            upstreams[`s${n}`] = { transport: 'http', ...options.upstream, servers: [{ url, ...options.server }], chain: [{ pool }] };
+            const route = { path: '/mcp', upstream: `s${n}` };
+            if (options.listener) listeners[`l${n}`] = { ...listener, ...options.listener, routes: [route] };
+            else routes.push({ ...route, path: `/s${n}` });
+        });
+        if (routes.length) listeners.all = { ...listener, routes };
+        const all = { workers: 1, log: { level: 'info', file: 'stderr' }, modules: ['http', 'pool'], ...configuration, listeners, upstreams };
+        world.weir = await startWeir(JSON.stringify(all));
+    });
+    after(async () => {
+        await world.weir?.stop();
+        for (const { server } of scenes) await server?.stop();
+    });
+    const scene = (name, play, options = {}) => {
+        const n = scenes.push({ options }) - 1;
+        test(name, () => {
+            const { weir } = world;
+            const url = options.listener ? weir.url(`l${n}`, '/mcp') : weir.url('all', `/s${n}`);
+            return play({ weir, server: scenes[n].server, url, client: (...more) => new Connection(url, ...more) });
+        });
+    };
+    return { scene, world };
+}
