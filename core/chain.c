@@ -47,6 +47,20 @@ int exchange_resume(weir_exchange_t *pub)
     return WEIR_OK;
 }
 
+/* To the links' owner it is as if one exchange had ended and another one came. */
+void chain_again(exchange_t *ex)
+{
+    upstream_t *up = ex->upstream;
+    chain_item_t *owner = up->link_owner;
+    const weir_outcome_t nothing = {0};
+    if (owner->ops->end != NULL)
+        owner->ops->end(owner->self, &ex->pub, chain_state(ex, owner), &nothing);
+    memset(chain_state(ex, owner), 0, owner->ops->state_size);
+    ex->chain_at = (uint32_t)(owner - up->chain);
+    ex->state = EXCHANGE_CHAIN;
+    chain_run(ex);
+}
+
 void chain_end(exchange_t *ex, const weir_outcome_t *outcome)
 {
     upstream_t *up = ex->upstream;

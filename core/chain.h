@@ -7,6 +7,9 @@
 /* Ask the modules from `ex->chain_at` on; dispatches the exchange when all have passed it. */
 void chain_run(exchange_t *ex);
 
+/* The exchange's link has gone before it carried anything: ask the module that owns the links for another. */
+void chain_again(exchange_t *ex);
+
 /* Tell every module that has seen the request how it ended, the last one first. */
 void chain_end(exchange_t *ex, const weir_outcome_t *outcome);
 

@@ -247,6 +247,18 @@ void exchange_release_request(exchange_t *ex)
     pub->body = (weir_chunk_t){0};
 }
 
+void exchange_again(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_SENT) {
+        exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: the link was closed", ex->upstream->pub.name);
+        return;
+    }
+    timer_stop(&ex->timer);
+    if (ex->pub.server_session.n == 0)
+        ex->server = NULL; /* any of them will do */
+    chain_again(ex);
+}
+
 /* The counters and the access log; a keeper's exchanges are reported by the worker they came from. */
 static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
 {

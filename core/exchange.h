@@ -14,6 +14,7 @@
  *   HELD      timer                        ENDED     fail: timeout (504)
  *   SENT      reply head, first message    REPLYING  the request's buffers go back
  *   SENT      timer                        ENDED     fail: timeout (504)
+ *   SENT      link gone, nothing sent      CHAIN     the links' owner is asked for another
  *   REPLYING  bytes, messages              REPLYING  passed on in this turn, timer set again
  *   REPLYING  reply end, final message     ENDED     answered
  *   any       link down, module fails      ENDED     fail: the accept side tells the client what is still possible
@@ -121,6 +122,9 @@ void reply_accepted(exchange_t *ex, uint16_t status);
 int reply_cut(exchange_t *ex, const weir_message_t *message, bool is_final);
 void reply_over(exchange_t *ex);
 void reply_stream(exchange_t *ex);
+
+/* For links: its link has gone before the server saw anything of it. */
+void exchange_again(exchange_t *ex);
 
 /* For core: start an exchange whose upstream is known already (keepers), or go on with it after the era was found out. */
 void exchange_enter(exchange_t *ex, upstream_t *up);

@@ -140,6 +140,8 @@ static const weir_host_t table = {
     .lane_read = lane_read,
     .lane_next = lane_next,
     .joiner = joiner_of,
+    .stream_taken = stream_taken,
+    .stream_is_untaken = stream_is_untaken,
 };
 
 const weir_host_t *host_table(void)

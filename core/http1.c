@@ -226,13 +226,20 @@ static size_t empty_lines_skip(const char *p, size_t n)
     return at;
 }
 
+/* What begins as no head ever does (TLS, another protocol) is not waited for: its sender may wait for us. */
+static bool can_begin(const char *p, size_t n, bool is_request)
+{
+    static const char version[] = "HTTP/";
+    size_t most = sizeof(version) - 1;
+    return is_request ? token_char(p[0]) : memcmp(p, version, n < most ? n : most) == 0;
+}
+
 static weir_parse_t parse(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used, bool is_request)
 {
     size_t skip = is_request ? empty_lines_skip(p, n) : 0;
     if (skip == n)
         return WEIR_PARSE_MORE;
-    /* What begins as no head ever does (TLS, another protocol) is not waited for. */
-    if (!token_char(p[skip]))
+    if (!can_begin(p + skip, n - skip, is_request))
         return WEIR_PARSE_BAD;
     /* The empty line may have begun in what was seen. */
     if (seen > 0 && !has_empty_line(p + (seen < skip + 3 ? skip : seen - 3), p + n))

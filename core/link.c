@@ -77,7 +77,10 @@ static void link_fail_exchanges(link_t *link, weir_reason_t reason, const char *
         weir_list_remove(&ex->on_link);
         ex->link = NULL;
         ex->pub.link = NULL;
-        exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
+        if (reason == WEIR_REASON_NONE)
+            exchange_again(ex);
+        else
+            exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
     }
 }
 

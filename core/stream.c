@@ -24,12 +24,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -414,6 +416,7 @@ static long read_plain(weir_stream_t *s, char *p, size_t n)
         return got;
     if (got < 0 && errno == EAGAIN)
         return WEIR_EAGAIN;
+    s->has_ended = got == 0;
     return read_over(s, got == 0 ? 0 : WEIR_EFAIL);
 }
 
@@ -430,6 +433,8 @@ static long read_tls(weir_stream_t *s, char *p, size_t n)
     int ssl_error = SSL_get_error(s->ssl, 0);
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return WEIR_EAGAIN;
+    s->has_ended =
+        ssl_error == SSL_ERROR_ZERO_RETURN || ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     ERR_clear_error();
     return read_over(s, ssl_error == SSL_ERROR_ZERO_RETURN ? 0 : WEIR_EFAIL);
 }
@@ -498,6 +503,27 @@ bool stream_is_tls(const weir_stream_t *s)
 {
     check(s);
     return s->ssl != NULL;
+}
+
+uint64_t stream_taken(const weir_stream_t *s)
+{
+    check(s);
+    return s->taken_bytes;
+}
+
+/* The end that the other side sent tells, as every segment does, what had arrived by then; what had not found a closed socket.
+ * A reset tells nothing: it may come before the acknowledgement of bytes that were read. (In TLS more is unacknowledged than
+ * was written; what is short by that has no whole record.) */
+bool stream_is_untaken(const weir_stream_t *s, uint64_t mark)
+{
+    char byte;
+    int unacknowledged;
+    check(s);
+    if (s->taken_bytes == mark)
+        return true;
+    if (s->state != STREAM_OPEN || !s->has_ended || recv(s->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return false;
+    return ioctl(s->wfd, SIOCOUTQ, &unacknowledged) == 0 && s->taken_bytes - mark <= (uint64_t)unacknowledged;
 }
 
 uint64_t stream_queued(const weir_stream_t *s)

@@ -41,6 +41,7 @@ struct weir_stream {
     uint8_t state; /* stream_state_t; changed by stream_move() alone */
     bool is_paused : 1;
     bool is_read_over : 1; /* the end, or an error, has been read */
+    bool has_ended : 1;    /* it was the end that was read: the other side has shut its own */
     bool is_pipes : 1;
     uint8_t peer_len;
     int wfd;                            /* the same as the one that is read, unless is_pipes */
@@ -54,6 +55,7 @@ struct weir_stream {
     char *why;                      /* BROKEN: the reason that is to be told */
     weir_timeouts_t *send_timeouts; /* NULL: the other end may take its time */
     uint64_t limit_bytes;
+    uint64_t taken_bytes; /* that the kernel has taken */
     char peer[STREAM_PEER_MAX];
 };
 

@@ -115,6 +115,7 @@ static long push_all(weir_stream_t *s, struct run run, bool *is_retry)
         if (taken == 0)
             break;
         total += taken;
+        s->taken_bytes += (uint64_t)taken;
         run = run_after(run, (size_t)taken);
     }
     return total;

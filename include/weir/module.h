@@ -192,7 +192,7 @@ typedef struct weir_host {
     weir_server_t *(*exchange_server)(const weir_exchange_t *ex); /* that its session is bound to, or NULL: any */
 
     /* The connect side's way back. link_up: it can carry. link_down: it is gone, or could not be opened; its exchanges fail
-     * with `reason`. link_free_again: a link that carries one exchange at a time has finished it and may be leased again. */
+     * with `reason`, or, when that is WEIR_REASON_NONE, go to another link: the server has seen nothing of them. link_free_again: a link that carries one exchange at a time has finished it and may be leased again. */
     void (*link_up)(weir_link_t *link);
     void (*link_down)(weir_link_t *link, weir_reason_t reason, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -281,6 +281,11 @@ typedef struct weir_host {
     int (*lane_read)(weir_lane_t *lane, const weir_chunk_t *payload, weir_error_t *err);
     int (*lane_next)(weir_lane_t *lane, weir_chunk_t *message, uint64_t *tag, weir_error_t *err);
     const weir_joiner_t *(*joiner)(weir_join_t kind);
+
+    /* Of a stream whose end has been read, or that broke: whether the other end closed before any byte came to it that was
+     * written after stream_taken() was `mark`. True is certain; false may only mean that nobody knows. */
+    uint64_t (*stream_taken)(const weir_stream_t *s);
+    bool (*stream_is_untaken)(const weir_stream_t *s, uint64_t mark);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -18,6 +18,8 @@
  *   CHUNKED     the last chunk               IDLE        likewise
  *   CHUNKED     broken coding                gone        link_down: bad_reply
  *   CLOSE       end                          gone        reply_end, link_down
+ *   HEAD        end, broken, before the      gone        link_down, quietly: the server closed what had been idle just as it
+ *               request came to the server               was used; the exchange goes to another link
  *   HEAD LENGTH CHUNKED  end, broken         gone        link_down: server_died. Whether the server has acted on the request
  *   CLOSE       broken                       gone        cannot be known, so it is never sent again
  *   not IDLE    abandon                      gone        closing is how HTTP says that nobody waits
@@ -46,10 +48,12 @@ typedef struct conn {
     uint32_t begin, filled, seen; /* what is in the buffer and not yet handed on; bytes of a head that were looked at */
     weir_timer_t timer;           /* idle_timeout */
     uint64_t left;                /* LENGTH: bytes of the body to come */
+    uint64_t mark;                /* of the stream, before the request was written */
     weir_chunked_t chunked;
     uint8_t state;        /* conn_state_t */
     bool is_reusable : 1; /* the server keeps the connection after this reply */
     bool is_paused : 1;
+    bool was_idle : 1;      /* the request found the connection standing, and did not wait for it */
     bool is_head_alone : 1; /* the reply's head was handed on, nothing of its body yet */
 } conn_t;
 
@@ -125,6 +129,7 @@ static step_t reply_done(conn_t *c)
     const weir_host_t *host = c->target->host;
     bool is_reusable = c->is_reusable && c->begin == c->filled;
     c->ex = NULL;
+    c->was_idle = true;
     conn_become_idle(c);
     host->reply_end(ex);
     if (!conn_is_alive(link, c))
@@ -298,20 +303,31 @@ static step_t idle_step(conn_t *c)
 
 /* ---- events ---- */
 
-/* The end of what the server says. */
+/* The end of what the server says, before the reply was whole. A connection that was made for this very request and closed at
+ * once would be closed at once again. */
+static void reply_broken_off(conn_t *c, const char *why)
+{
+    bool is_silent = c->state == CONN_HEAD && c->begin == c->filled;
+    if (is_silent && c->was_idle && c->target->host->stream_is_untaken(c->stream, c->mark))
+        (void)conn_down(c, WEIR_REASON_NONE, "the server closed it before a request came to it");
+    else if (why != NULL)
+        (void)conn_down(c, WEIR_REASON_SERVER_DIED, why);
+    else if (is_silent)
+        (void)conn_down(c, WEIR_REASON_SERVER_DIED, "the server closed the connection without a reply");
+    else
+        (void)conn_down(c, WEIR_REASON_SERVER_DIED, "the server closed the connection within its reply");
+}
+
 static void conn_ended(conn_t *c, bool is_clean)
 {
-    if (c->state == CONN_CONNECTING) {
+    if (c->state == CONN_CONNECTING)
         (void)conn_down(c, WEIR_REASON_CONNECT_FAILED, "the server closed the connection at once");
-    } else if (c->state == CONN_IDLE) {
+    else if (c->state == CONN_IDLE)
         (void)conn_down(c, WEIR_REASON_NONE, "the server closed an idle connection");
-    } else if (c->state == CONN_CLOSE && is_clean) {
+    else if (c->state == CONN_CLOSE && is_clean)
         (void)reply_done(c);
-    } else if (c->state == CONN_HEAD && c->begin == c->filled) {
-        (void)conn_down(c, WEIR_REASON_SERVER_DIED, "the server closed the connection without a reply");
-    } else {
-        (void)conn_down(c, WEIR_REASON_SERVER_DIED, "the server closed the connection within its reply");
-    }
+    else
+        reply_broken_off(c, NULL);
 }
 
 /* One read; false when there was nothing, or when it was the end (then the connection is gone). */
@@ -367,11 +383,15 @@ static void on_readable(void *owner)
         conn_rest(c);
 }
 
+/* Whoever waited for the connection has sent its request when link_up() returns. */
 static void on_connected(void *owner)
 {
     conn_t *c = owner;
+    weir_link_t *link = c->link;
     conn_become_idle(c);
-    c->target->host->link_up(c->link);
+    c->target->host->link_up(link);
+    if (conn_is_alive(link, c) && c->state == CONN_IDLE)
+        c->was_idle = true;
 }
 
 static void on_broken(void *owner, const char *why)
@@ -382,7 +402,7 @@ static void on_broken(void *owner, const char *why)
     else if (c->state == CONN_IDLE)
         (void)conn_down(c, WEIR_REASON_NONE, why);
     else
-        (void)conn_down(c, WEIR_REASON_SERVER_DIED, why);
+        reply_broken_off(c, why);
 }
 
 /* The host keeps count of what a client has not taken yet; a server that reads slowly has one request to read. */
@@ -439,6 +459,7 @@ int conn_send(weir_link_t *link, weir_exchange_t *ex)
     c->ex = ex;
     c->state = CONN_HEAD;
     c->seen = 0;
+    c->mark = target->host->stream_taken(c->stream);
     weir_chunk_t chunks[] = {{.bytes = weir_slice(target->out.p, target->out.n)}, ex->body};
     /* A connection that breaks while it is written to says so through its events, after what the server had to say. */
     (void)target->host->stream_write(c->stream, chunks, ex->verb == WEIR_VERB_MESSAGE && ex->body.bytes.n > 0 ? 2 : 1);

@@ -83,6 +83,7 @@ export function scenesWithServers(configuration = {}) {
     const scenes = [];
     const world = {};
     before(async () => {
+        await new Promise(setImmediate); // the file has to say all of its scenes first
         for (const each of scenes) each.server = await startFake(each.options.fake?.());
         const listener = { transport: 'http', listen: '127.0.0.1:0' };
         const upstreams = {};
@@ -91,7 +92,7 @@ export function scenesWithServers(configuration = {}) {
         scenes.forEach(({ server, options }, n) => {
             const url = (options.url ?? (port => `http://127.0.0.1:${port}/server`))(server.port);
             const pool = { max: 8, ...options.pool };
-            upstreams[`s${n}`] = { transport: 'http', ...options.upstream, servers: [{ url, ...options.server }], chain: [{ pool }] };
+            upstreams[`s${n}`] = { transport: 'http', reply_timeout: '20s', ...options.upstream, servers: [{ url, ...options.server }], chain: [{ pool }] };
             const route = { path: '/mcp', upstream: `s${n}` };
             if (options.listener) listeners[`l${n}`] = { ...listener, ...options.listener, routes: [route] };
             else routes.push({ ...route, path: `/s${n}` });
