@@ -192,7 +192,8 @@ typedef struct weir_host {
     weir_server_t *(*exchange_server)(const weir_exchange_t *ex); /* that its session is bound to, or NULL: any */
 
     /* The connect side's way back. link_up: it can carry. link_down: it is gone, or could not be opened; its exchanges fail
-     * with `reason`, or, when that is WEIR_REASON_NONE, go to another link: the server has seen nothing of them. link_free_again: a link that carries one exchange at a time has finished it and may be leased again. */
+     * with `reason`, or, when that is WEIR_REASON_NONE, go to another link, for the server has seen nothing of them.
+     * link_free_again: a link that carries one exchange at a time has finished it and may be leased again. */
     void (*link_up)(weir_link_t *link);
     void (*link_down)(weir_link_t *link, weir_reason_t reason, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
