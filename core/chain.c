@@ -80,3 +80,45 @@ void chain_reply(exchange_t *ex, const weir_message_t *message)
             item->ops->reply(item->self, &ex->pub, chain_state(ex, item), message);
     }
 }
+
+bool chain_admits(weir_server_t *server, weir_exchange_t *pub)
+{
+    upstream_t *up = upstream_of(server->upstream);
+    exchange_t *ex = pub == NULL ? NULL : exchange_of(pub);
+    uint32_t n = ex == NULL ? up->nchain : ex->entered;
+    for (uint32_t i = 0; i < n; i++) {
+        chain_item_t *item = &up->chain[i];
+        if (item->ops->admit != NULL &&
+            !item->ops->admit(item->self, server, pub, ex == NULL ? NULL : chain_state(ex, item)))
+            return false;
+    }
+    return true;
+}
+
+void chain_leased(exchange_t *ex)
+{
+    upstream_t *up = ex->upstream;
+    for (uint32_t i = 0; i < ex->entered; i++) {
+        chain_item_t *item = &up->chain[i];
+        if (item->ops->leased != NULL)
+            item->ops->leased(item->self, &ex->pub, chain_state(ex, item));
+    }
+}
+
+void chain_streaming(exchange_t *ex, uint16_t status)
+{
+    upstream_t *up = ex->upstream;
+    for (uint32_t i = 0; i < ex->entered; i++) {
+        chain_item_t *item = &up->chain[i];
+        if (item->ops->streaming != NULL)
+            item->ops->streaming(item->self, &ex->pub, chain_state(ex, item), status);
+    }
+}
+
+void chain_connect_failed(weir_server_t *server, const char *why)
+{
+    upstream_t *up = upstream_of(server->upstream);
+    for (uint32_t i = 0; i < up->nchain; i++)
+        if (up->chain[i].ops->connect_failed != NULL)
+            up->chain[i].ops->connect_failed(up->chain[i].self, server, why);
+}

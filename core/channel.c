@@ -157,6 +157,18 @@ static void channel_session(exchange_t *ex, const frame_t *frame, weir_slice_t p
     grant_kept(ex, ex->channel->keeper, (const uint8_t *)payload.p, n, weir_slice(payload.p + n, frame->extra));
 }
 
+static void channel_failed(exchange_t *ex, const frame_t *frame, weir_slice_t payload)
+{
+    uint32_t retry_after_s = 0;
+    if (frame->extra == sizeof(retry_after_s))
+        memcpy(&retry_after_s, payload.p, sizeof(retry_after_s));
+    if (retry_after_s > 0)
+        exchange_retry_after(&ex->pub, (retry_after_s - 1) * 1000u); /* rounded up once already */
+    channel_detach(ex);
+    exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
+                  (int)(payload.n - frame->extra), payload.p + frame->extra);
+}
+
 static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payload)
 {
     channel_t *channel = owner;
@@ -182,9 +194,7 @@ static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payloa
         reply_end(&ex->pub);
         break;
     case FRAME_FAIL:
-        channel_detach(ex);
-        exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
-                      WEIR_FMT(payload));
+        channel_failed(ex, frame, payload);
         break;
     default:
         log_write(WEIR_LOG_ERROR, "keeper/%u: skipped a frame of an unknown kind (%u)", channel->keeper, frame->word);

@@ -13,7 +13,7 @@
  *   STREAM   keeper  -          -                                                an event stream, before its first event
  *   MESSAGE  keeper  status     event id, message; FINAL: the exchange has ended
  *   END      keeper  -          -                                                the stream has ended
- *   FAIL     keeper  reason     text                                             the exchange has failed
+ *   FAIL     keeper  reason     seconds of Retry-After, text                     the exchange has failed
  */
 #ifndef CHANNEL_H
 #define CHANNEL_H
@@ -43,7 +43,7 @@ typedef struct frame {
     uint16_t arg; /* see the table; MESSAGE: HTTP status; CALL: verb | era << 8 */
     uint32_t id;  /* exchange */
     uint32_t
-        extra; /* CALL: bytes of last event id, or of fields; MESSAGE: bytes of event id; SESSION: bytes of revision */
+        extra; /* CALL: bytes of last event id, or of fields; MESSAGE: of event id; SESSION: of revision; FAIL: of seconds */
 } frame_t;
 
 /* What a CALL's payload begins with. */

@@ -280,6 +280,33 @@ static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
     access_log(&record);
 }
 
+/* How long a stream is open says nothing about the server. */
+static bool exchange_only_listens(const exchange_t *ex)
+{
+    weir_slice_t method = weir_slice(ex->note.method, ex->note.method_n);
+    return ex->pub.verb == WEIR_VERB_LISTEN ||
+           (ex->is_stream && weir_slice_eq(method, WEIR_LIT("subscriptions/listen")));
+}
+
+static weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
+{
+    uint64_t now_us = clock_us();
+    weir_outcome_t outcome = {
+        .reason = reason,
+        .status = ex->status,
+        .us = now_us - ex->start_us,
+        .bytes_in = ex->bytes_in,
+        .bytes_out = ex->bytes_out,
+        .is_alien = ex->is_alien,
+    };
+    if (!ex->is_leased)
+        return outcome;
+    outcome.server = &ex->server->pub;
+    if (!exchange_only_listens(ex))
+        outcome.server_us = now_us - (ex->leased_us > 0 ? ex->leased_us : ex->start_us);
+    return outcome;
+}
+
 /* The one place where an exchange ends: its link is released, its chain, the counters and the access log are told. */
 void exchange_end(exchange_t *ex, weir_reason_t reason)
 {
@@ -289,13 +316,7 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
     ex->pub.client = NULL;
     timer_stop(&ex->timer);
     weir_list_remove(&ex->pub.carrier_node);
-    weir_outcome_t outcome = {
-        .reason = reason,
-        .status = ex->status,
-        .us = clock_us() - ex->start_us,
-        .bytes_in = ex->bytes_in,
-        .bytes_out = ex->bytes_out,
-    };
+    weir_outcome_t outcome = exchange_outcome(ex, reason);
     if (ex->channel != NULL)
         channel_forget(ex, reason);
     if (ex->call != NULL)
@@ -341,7 +362,7 @@ static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_
         return;
     weir_failure_t failure = failure_of(reason, text);
     if (reason == WEIR_REASON_BREAKER_OPEN)
-        failure.retry_after_s = 1;
+        failure.retry_after_s = (uint32_t)(ex->retry_after_ms / 1000 + 1);
     if (ex->state != EXCHANGE_REPLYING)
         ex->status = failure.status;
     log_write(failure.status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO, "exchange failed: %s: %.*s", failure_word(reason),
@@ -391,9 +412,23 @@ void exchange_sent(weir_exchange_t *pub, uint64_t bytes)
     exchange_of(pub)->bytes_out += bytes;
 }
 
+void exchange_retry_after(weir_exchange_t *pub, uint64_t ms)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->retry_after_ms == 0 || ms < ex->retry_after_ms)
+        ex->retry_after_ms = ms;
+}
+
 int exchange_lease(weir_exchange_t *pub, weir_link_t *link)
 {
-    return link_lease(link, exchange_of(pub));
+    exchange_t *ex = exchange_of(pub);
+    int result = link_lease(link, ex);
+    if (result != WEIR_OK)
+        return result;
+    if (ex->state == EXCHANGE_HELD)
+        ex->leased_us = clock_us();
+    chain_leased(ex);
+    return WEIR_OK;
 }
 
 bool exchange_wants_own_link(const weir_exchange_t *pub)

@@ -58,12 +58,16 @@ typedef struct exchange {
     uint32_t entered;    /* how many modules have seen the request, and will see the end */
     weir_timer_t timer;
     uint64_t start_us;
+    uint64_t leased_us;      /* 0: at once, at start_us */
+    uint64_t retry_after_ms; /* 0: nobody has said */
     uint64_t bytes_in, bytes_out;
     uint16_t status;         /* that the client got */
     bool is_own_link;        /* begins a legacy session on a stream transport */
     bool is_paused;          /* the client is full */
     bool is_stream;          /* the reply is an event stream */
     bool is_counted;         /* stats_begin() was called for it */
+    bool is_leased;          /* it has, or had, a link */
+    bool is_alien;           /* see weir_outcome_t */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;
     struct call *call;       /* keeper: its request on a stream link */
@@ -106,6 +110,7 @@ int exchange_resume(weir_exchange_t *pub);
 void exchange_fail(weir_exchange_t *pub, weir_reason_t reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void exchange_answer(weir_exchange_t *pub, uint16_t status, weir_slice_t message);
+void exchange_retry_after(weir_exchange_t *pub, uint64_t ms);
 int exchange_lease(weir_exchange_t *pub, weir_link_t *link);
 bool exchange_wants_own_link(const weir_exchange_t *pub);
 weir_server_t *exchange_server(const weir_exchange_t *pub);

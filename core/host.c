@@ -4,6 +4,7 @@
 #include "host.h"
 
 #include "buf.h"
+#include "chain.h"
 #include "child.h"
 #include "client.h"
 #include "codec.h"
@@ -20,6 +21,7 @@
 #include "log.h"
 #include "message.h"
 #include "mirrored.h"
+#include "shared.h"
 #include "stream.h"
 #include "stream_client.h"
 #include "target.h"
@@ -111,6 +113,11 @@ static const weir_host_t table = {
     .listener_is_loopback = listener_is_loopback,
     .timer_at_turn_end = timer_at_turn_end,
     .text_unescape = jscan_unescape,
+    .shared = shared_of,
+    .counters = counters_of,
+    .counters_sum = counters_sum,
+    .server_admits = chain_admits,
+    .exchange_retry_after = exchange_retry_after,
     .client_new = client_new,
     .client_message = client_message,
     .client_drained = client_drained,

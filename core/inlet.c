@@ -112,8 +112,11 @@ static void inlet_end(weir_exchange_t *pub)
 static void inlet_fail(weir_exchange_t *pub, const weir_failure_t *failure)
 {
     exchange_t *ex = exchange_of(pub);
-    weir_chunk_t text = {.bytes = failure->text};
-    inlet_say(ex, (frame_t){.word = FRAME_FAIL, .arg = (uint16_t)failure->reason}, &text, 1);
+    uint32_t retry_after_s = failure->retry_after_s;
+    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)&retry_after_s, sizeof(retry_after_s))},
+                            {.bytes = failure->text}};
+    frame_t frame = {.word = FRAME_FAIL, .arg = (uint16_t)failure->reason, .extra = sizeof(retry_after_s)};
+    inlet_say(ex, frame, parts, 2);
     inlet_forget(ex);
 }
 

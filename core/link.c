@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "call.h"
+#include "chain.h"
 #include "exchanges.h"
 #include "log.h"
 #include "proc.h"
@@ -52,6 +53,7 @@ weir_link_t *link_open(weir_server_t *server, weir_error_t *err)
     weir_list_init(&link->exchanges);
     weir_list_append(&WEIR_CONTAINER(server, server_t, pub)->links, &link->in_server);
     if (up->connect->open(&link->pub, err) != WEIR_OK) {
+        chain_connect_failed(server, err == NULL ? "unknown" : err->text);
         weir_list_remove(&link->in_server);
         free(link);
         return NULL;
@@ -108,6 +110,9 @@ void link_down(weir_link_t *pub, weir_reason_t reason, const char *format, ...)
     va_start(args, format);
     vsnprintf(why, sizeof(why), format, args);
     va_end(args);
+    /* Before the waiting hear of it: they may not go there any more. */
+    if (pub->state == WEIR_LINK_CONNECTING)
+        chain_connect_failed(pub->server, why);
     link_die(link_of(pub), reason, why);
 }
 
@@ -134,6 +139,7 @@ int link_lease(weir_link_t *pub, exchange_t *ex)
     ex->link = link;
     ex->pub.link = pub;
     ex->server = WEIR_CONTAINER(pub->server, server_t, pub);
+    ex->is_leased = true;
     return WEIR_OK;
 }
 

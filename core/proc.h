@@ -36,6 +36,7 @@ typedef struct proc {
     unsigned char ticket_secret[80];
     struct stats *stats;   /* shared memory */
     int stats_cell;        /* this process's place in it */
+    struct shared *shared; /* blocks of modules, behind the counters; NULL: none */
     struct access *access; /* access log, NULL: none */
     struct token_keys *keys;
     struct exchanges *exchanges;

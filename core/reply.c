@@ -60,6 +60,18 @@ static bool is_event_stream(weir_slice_t type)
     return type.n >= 17 && weir_slice_ieq(weir_slice(type.p, 17), WEIR_LIT("text/event-stream"));
 }
 
+static bool is_json(weir_slice_t type)
+{
+    return type.n >= 16 && weir_slice_ieq(weir_slice(type.p, 16), WEIR_LIT("application/json"));
+}
+
+/* Somebody answers in the server's place: a page that asks to log in, or says that all is fine. */
+static bool head_is_alien(const exchange_t *ex, const weir_head_t *head, weir_slice_t type)
+{
+    return ex->pub.message.envelope.kind == WEIR_KIND_REQUEST && head->status >= 200 && head->status < 300 &&
+           !ex->is_stream && !is_json(type) && head->content_length != 0;
+}
+
 static bool head_has_body(const exchange_t *ex, const weir_head_t *head)
 {
     (void)ex;
@@ -80,7 +92,9 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     if (ex->state != EXCHANGE_SENT)
         return WEIR_ECLOSED;
     grant_from_reply(ex, head);
-    ex->is_stream = is_event_stream(weir_head_value(head, WEIR_FIELD_CONTENT_TYPE));
+    weir_slice_t type = weir_head_value(head, WEIR_FIELD_CONTENT_TYPE);
+    ex->is_stream = is_event_stream(type);
+    ex->is_alien = head_is_alien(ex, head, type);
     if (pub->wants_messages)
         return reply_head_cut(ex, head);
     if (pub->is_watched && cut_begin(ex, head) != WEIR_OK)
@@ -94,6 +108,8 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     };
     ex->state = EXCHANGE_REPLYING;
     ex->status = head->status;
+    if (ex->is_stream)
+        chain_streaming(ex, head->status);
     int result = ex->accept->reply_head(pub, &reply);
     if (ex->state == EXCHANGE_ENDED)
         return WEIR_ECLOSED;
@@ -179,8 +195,10 @@ int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slic
         return WEIR_ECLOSED;
     if (ex->state == EXCHANGE_SENT)
         reply_begin(ex, 200);
-    if (!is_final)
+    if (!is_final && !ex->is_stream) {
         ex->is_stream = true;
+        chain_streaming(ex, 200);
+    }
     if (ex->pub.is_watched)
         reply_watch(ex, parts, n);
     int result = ex->accept->reply_message(&ex->pub, parts, n, event_id, is_final);

@@ -10,6 +10,7 @@
 #include "host.h"
 #include "modules.h"
 #include "proc.h"
+#include "shared.h"
 #include "stats.h"
 #include "timer.h"
 #include "token.h"
@@ -45,6 +46,7 @@ int room_enter(const process_args_t *args, weir_error_t *err)
         proc->stats = stats_attach(args->shared, PROCESS_SHARED_SIZE);
         if (stats_claim(proc->stats, getpid()) != WEIR_OK)
             return weir_error(err, "no place is left for this process's counters (%d processes)", STATS_CELLS);
+        proc->shared = shared_attach((char *)args->shared + stats_size(), PROCESS_SHARED_SIZE - stats_size());
     }
     return room_secrets(args, err);
 }

@@ -29,7 +29,7 @@ typedef struct stats {
     cell_t cells[STATS_CELLS];
 } stats_t;
 
-_Static_assert(sizeof(stats_t) < (64u << 20), "the counters fit the shared memory");
+_Static_assert(sizeof(stats_t) < (32u << 20), "the counters leave half of the shared memory to the modules");
 
 /* Where a process without shared memory (a trial, a test) counts. */
 static stats_row_t nowhere;
@@ -37,6 +37,16 @@ static stats_row_t nowhere;
 struct stats *stats_attach(void *shared, size_t size)
 {
     return size < sizeof(stats_t) ? NULL : shared;
+}
+
+size_t stats_size(void)
+{
+    return (sizeof(stats_t) + 4095) & ~(size_t)4095;
+}
+
+pid_t stats_owner(const struct stats *stats, size_t cell)
+{
+    return atomic_load(&stats->cells[cell].owner);
 }
 
 int stats_claim(struct stats *stats, pid_t pid)

@@ -57,10 +57,12 @@ struct stats;
 
 /* The layout inside shared memory of PROCESS_SHARED_SIZE bytes. */
 struct stats *stats_attach(void *shared, size_t size);
+size_t stats_size(void); /* bytes of it, a multiple of a page */
 
 /* A process takes a free cell (by its pid); the master gives back that of one that died. */
 int stats_claim(struct stats *stats, pid_t pid);
 void stats_fold(struct stats *stats, pid_t pid);
+pid_t stats_owner(const struct stats *stats, size_t cell); /* 0: nobody */
 
 /* This process's row of an upstream; makes the row's name known when it is new. Never NULL. */
 stats_row_t *stats_row(const char *name);

@@ -11,9 +11,12 @@
 #include "upstream.h"
 
 /* What a module's `status` callback is given: its members go into `object`. */
+#define DEPTH_MAX 8
 typedef struct teller {
     weir_status_t pub;
     json_t *object;
+    json_t *outer[DEPTH_MAX]; /* of the objects that were entered */
+    unsigned depth;
 } teller_t;
 
 /* A whole number is written as one. jansson takes neither NaN nor infinity: such a member is left out. */
@@ -28,14 +31,38 @@ static void tell_text(weir_status_t *s, const char *name, const char *value)
     json_object_set_new(((teller_t *)s)->object, name, value == NULL ? json_null() : json_string(value));
 }
 
+/* Two of one name (servers that differ in their path only) share an object. */
+static void tell_enter(weir_status_t *s, const char *name)
+{
+    teller_t *teller = (teller_t *)s;
+    json_t *inner = json_object_get(teller->object, name);
+    if (teller->depth++ >= DEPTH_MAX) /* deeper is shown flat */
+        return;
+    teller->outer[teller->depth - 1] = teller->object;
+    if (!json_is_object(inner)) {
+        inner = json_object();
+        json_object_set_new(teller->object, name, inner);
+    }
+    teller->object = inner;
+}
+
+static void tell_leave(weir_status_t *s)
+{
+    teller_t *teller = (teller_t *)s;
+    if (teller->depth > 0 && --teller->depth < DEPTH_MAX)
+        teller->object = teller->outer[teller->depth];
+}
+
 static void module_status(json_t *chain, const weir_module_t *module, void *self,
                           void (*status)(void *self, weir_status_t *status))
 {
-    teller_t teller = {.pub = {.number = tell_number, .text = tell_text}, .object = json_object()};
-    json_object_set_new(teller.object, "module", json_string(module->name));
+    json_t *object = json_object();
+    teller_t teller = {.pub = {.number = tell_number, .text = tell_text, .enter = tell_enter, .leave = tell_leave},
+                       .object = object};
+    json_object_set_new(object, "module", json_string(module->name));
     if (self != NULL && status != NULL)
         status(self, &teller.pub);
-    json_array_append_new(chain, teller.object);
+    json_array_append_new(chain, object);
 }
 
 static json_t *chain_status(const upstream_t *up)
@@ -45,6 +72,8 @@ static json_t *chain_status(const upstream_t *up)
         module_status(chain, up->chain[i].module, up->chain[i].self, up->chain[i].ops->status);
     for (uint32_t i = 0; i < up->lanes.nmodules; i++)
         module_status(chain, up->lanes.modules[i].module, up->lanes.modules[i].self, up->lanes.modules[i].ops->status);
+    for (uint32_t i = 0; i < up->nshadows; i++)
+        module_status(chain, up->shadows[i].module, up->shadows[i].self, up->shadows[i].ops->status);
     return chain;
 }
 

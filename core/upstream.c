@@ -22,14 +22,14 @@ uint64_t name_hash64(const char *name)
     return hash;
 }
 
-/* Whether a module of the chain works in this process: a kept upstream's chain is cut in two, its links' owner in the keeper,
- * all the others in the worker. A trial makes all of them. */
+/* Whether a module of the chain works in this process: a kept upstream's chain is cut in two, the modules that have to be where its
+ * links are in the keeper, all the others in the worker. A trial makes all of them. */
 static bool works_here(const upstream_t *up, const weir_exchange_module_t *ops)
 {
-    bool owns_links = ops->flags & WEIR_OWNS_LINKS;
+    bool is_at_links = ops->flags & (WEIR_OWNS_LINKS | WEIR_SEES_SERVERS);
     if (!(up->connect->flags & WEIR_CONNECT_KEPT) || proc->kind == PROC_TRIAL)
         return true;
-    return proc->kind == PROC_KEEPER ? owns_links : !owns_links;
+    return (proc->kind == PROC_KEEPER) == is_at_links;
 }
 
 /* Link modules work where the links are. */
@@ -73,16 +73,21 @@ static int upstream_instance(const config_t *config, upstream_t *up, const conf_
     if (module->options != NULL &&
         options_read(&config->source, up->arena, module->options, conf->options, options, conf->module, err) != WEIR_OK)
         return WEIR_EFAIL;
-    chain_item_t *item = &up->chain[up->nchain];
+    bool is_here = works_here(up, module->exchange);
+    chain_item_t *item = is_here ? &up->chain[up->nchain] : &up->shadows[up->nshadows];
     *item = (chain_item_t){.module = module, .ops = module->exchange, .state_offset = up->state_size};
     if (module->exchange->flags & WEIR_OWNS_LINKS)
         up->link_owner = item;
-    if (!works_here(up, module->exchange))
+    if (!is_here && proc->kind == PROC_KEEPER)
         return WEIR_OK;
     item->self = module->exchange->create(proc->host, &up->pub, options, err);
     if (item->self == NULL)
         return weir_error_wrap(err, "%s:%d:%d: upstream %s: %s: ", config->file, conf->line, conf->column, up->pub.name,
                                conf->module);
+    if (!is_here) {
+        up->nshadows++;
+        return WEIR_OK;
+    }
     up->is_watched = up->is_watched || module->exchange->reply != NULL;
     up->state_size += (uint32_t)((module->exchange->state_size + 15) & ~(size_t)15);
     up->nchain++;
@@ -92,7 +97,8 @@ static int upstream_instance(const config_t *config, upstream_t *up, const conf_
 static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *err)
 {
     up->chain = arena_alloc(up->arena, (up->conf->nchain + 1) * sizeof(*up->chain));
-    if (up->chain == NULL)
+    up->shadows = arena_alloc(up->arena, (up->conf->nchain + 1) * sizeof(*up->shadows));
+    if (up->chain == NULL || up->shadows == NULL)
         return weir_error(err, "upstream %s: no memory for its chain", up->pub.name);
     if (lane_chain_begin(&up->lanes, up->arena, up->conf->nchain, &up->stats->lanes, err) != WEIR_OK)
         return weir_error_wrap(err, "upstream %s: ", up->pub.name);
@@ -250,6 +256,8 @@ void upstream_free(upstream_t *up)
     lane_chain_end(&up->lanes);
     for (uint32_t i = up->nchain; i-- > 0;)
         up->chain[i].ops->destroy(up->chain[i].self);
+    for (uint32_t i = up->nshadows; i-- > 0;)
+        up->shadows[i].ops->destroy(up->shadows[i].self);
     for (uint32_t i = 0; i < up->pub.nservers; i++) {
         up->connect->server_close(&up->servers[i].pub);
         target_free(up->servers[i].target);

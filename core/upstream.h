@@ -46,6 +46,9 @@ typedef struct upstream {
     server_t *servers; /* the host's view of pub.servers */
     chain_item_t *chain;
     uint32_t nchain;
+    chain_item_t
+        *shadows; /* worker, kept upstream: those that work in the keeper; only asked for their status, and commanded */
+    uint32_t nshadows;
     uint32_t state_size;      /* of all modules' per-exchange states */
     lane_chain_t lanes;       /* link modules, for the lanes of its links */
     chain_item_t *link_owner; /* NULL in a worker whose links are kept */

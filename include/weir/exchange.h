@@ -78,12 +78,18 @@ typedef struct weir_outcome {
     uint16_t status;      /* HTTP status that the client got, 0: none */
     uint64_t us;          /* microseconds from the first byte of the request to the end */
     uint64_t bytes_in, bytes_out;
+    weir_server_t *server; /* it had a link to this one; NULL: none */
+    uint64_t server_us;    /* microseconds from having the link to the end; 0: no link, or a stream that only listens */
+    bool is_alien;         /* answered by the server, with what is neither JSON nor an event stream */
 } weir_outcome_t;
 
 /* Writes members of a JSON object, for /status. */
 typedef struct weir_status {
     void (*number)(struct weir_status *s, const char *name, double value);
     void (*text)(struct weir_status *s, const char *name, const char *value);
+    /* What follows goes into an object within, until `leave`. */
+    void (*enter)(struct weir_status *s, const char *name);
+    void (*leave)(struct weir_status *s);
 } weir_status_t;
 
 /* A piece of memory on its way to a stream. `buf` is the buffer that owns it, or NULL for memory of the caller that is valid
@@ -155,9 +161,10 @@ struct weir_server {
     uint32_t weight;
     const char *name; /* "10.0.0.11:3000", or the command's name */
     weir_upstream_t *upstream;
-    void *options; /* read by the transport's server option table */
-    void *carrier; /* the connect side's own, made by server_open */
-    void *pooled;  /* the link-owning module's own */
+    void *options;    /* read by the transport's server option table */
+    void *carrier;    /* the connect side's own, made by server_open */
+    void *pooled;     /* the link-owning module's own */
+    bool is_fallback; /* the upstream's `fallback` names it: it serves while no other may */
 };
 
 struct weir_upstream {

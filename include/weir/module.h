@@ -8,7 +8,7 @@
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
  *             Reserved and not called yet: balancers.
- *   ABI 0.2   codecs, lanes and link modules
+ *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of operators
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
@@ -110,6 +110,15 @@ typedef enum weir_lines_found {
 typedef struct weir_guard {
     weir_strings_t allowed_origins, allowed_hosts;
 } weir_guard_t;
+
+/* Counters in shared memory: every process has a cell of its own and is its only writer, readers add the cells up. Gauges, which go
+ * up and down, count for as long as their process lives; what only grows outlives it. */
+typedef struct weir_counters {
+    int64_t *mine; /* of this process: the gauges, then those that grow. Change them by += and -= */
+    uint32_t ngauges, ngrowing;
+    void *cells; /* the host's */
+    uint32_t ncells;
+} weir_counters_t;
 
 /* The host's functions. Valid as long as the process. Functions that take a weir_error_t accept NULL for it. */
 typedef struct weir_host {
@@ -224,6 +233,23 @@ typedef struct weir_host {
     /* The text that a text slice of an envelope stands for when its `is_…_escaped` is set: `out` has room for text.n bytes.
      * Returns its length. Who compares names must compare these, or a client gets past with "\u0065cho". */
     size_t (*text_unescape)(weir_slice_t text, char *out);
+
+    /* Memory that is one for all processes, whatever configuration they have: zeroed when the first asks for it, the same for each
+     * that asks with the same names and size, kept as long as the master. Use C11 atomics in it. `server` NULL: of the upstream.
+     * In a trial it is memory of the process itself. NULL, or WEIR_EFAIL, when there is no room. */
+    void *(*shared)(weir_upstream_t *upstream, const weir_server_t *server, const char *module, size_t size,
+                    weir_error_t *err);
+    int (*counters)(weir_counters_t *counters, weir_upstream_t *upstream, const weir_server_t *server,
+                    const char *module, uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
+    void (*counters_sum)(const weir_counters_t *counters, int64_t *sum); /* `sum` has room for all of them */
+
+    /* For the module that owns the links: ask the others of the chain whether a server may be used. With an exchange: it goes there,
+     * unless one of them says no; asked again about another server, it goes to that one instead. Without one (NULL): whether an
+     * exchange would be let through, and a link is worth opening. When none of the servers may be used, the exchange fails with
+     * WEIR_REASON_BREAKER_OPEN. */
+    bool (*server_admits)(weir_server_t *server, weir_exchange_t *ex);
+    /* When an exchange that is refused may come again: the earliest of all answers is told to the client (Retry-After). */
+    void (*exchange_retry_after)(weir_exchange_t *ex, uint64_t ms);
 
     /* The accept side of stream transports. client_message: one whole message; `buf` (may be NULL) is referenced while it is needed,
      * without one the bytes must stay until the call returns and are copied where they are kept longer. It may call `write`, `pause` and
@@ -368,6 +394,7 @@ typedef enum weir_link_event {
 } weir_link_event_t;
 
 #define WEIR_OWNS_LINKS 0x1u /* chooses and opens links; a chain has one such module, and only link modules follow it */
+#define WEIR_SEES_SERVERS 0x2u /* works where the links are: of a kept upstream in the keeper */
 
 typedef struct weir_exchange_module {
     uint32_t flags;
@@ -381,6 +408,17 @@ typedef struct weir_exchange_module {
     void (*end)(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome);
     void (*link)(void *self, weir_link_t *link, weir_link_event_t event, const char *why); /* WEIR_OWNS_LINKS */
     void (*status)(void *self, weir_status_t *status);
+
+    /* Whether a server may be used; see server_admits(). `ex` and `state` NULL: for nobody in particular. */
+    bool (*admit)(void *self, weir_server_t *server, weir_exchange_t *ex, void *state);
+    /* The exchange that was let through has its link now. Not told of one that came with its session's link. */
+    void (*leased)(void *self, weir_exchange_t *ex, void *state);
+    /* The server has begun to answer with a stream, which may last for hours; what comes of it is told to `end` all the same. */
+    void (*streaming)(void *self, weir_exchange_t *ex, void *state, uint16_t status);
+    /* A link to the server could not be opened. */
+    void (*connect_failed)(void *self, weir_server_t *server, const char *why);
+    /* What an operator says (`weir NAME WORD UPSTREAM[/SERVER]`), about one server or all of them (NULL). */
+    int (*command)(void *self, weir_server_t *server, const char *word, weir_error_t *err);
 } weir_exchange_module_t;
 
 /* A reserved kind; its table comes with the module that needs it. */

@@ -43,16 +43,22 @@ static bool is_lighter(const pool_server_t *a, const pool_server_t *b)
     return (uint64_t)a->load * b->server->weight < (uint64_t)b->load * a->server->weight;
 }
 
+/* A server that a module of the chain has refused to this exchange is not asked about again in this choice. */
+static bool is_refused(const pool_server_t *s)
+{
+    return s->refused == s->pool->asking;
+}
+
 /* The best of the servers that pass the test. Both strategies look from the one whose turn it is, so that equals take turns. */
 static pool_server_t *choice(pool_t *pool, const wait_t *w, choice_test_t *test)
 {
     if (w->bound != NULL)
-        return test(w->bound, w) ? w->bound : NULL;
+        return test(w->bound, w) && !is_refused(w->bound) ? w->bound : NULL;
     pool_server_t *best = NULL;
     uint32_t at = pool->turn;
     for (uint32_t i = 0; i < pool->nservers; i++, at = at + 1 < pool->nservers ? at + 1 : 0) {
         pool_server_t *s = &pool->servers[at];
-        if (!test(s, w))
+        if (!test(s, w) || is_refused(s))
             continue;
         if (pool->options->strategy == STRATEGY_ROUND_ROBIN)
             return s;
@@ -62,11 +68,26 @@ static pool_server_t *choice(pool_t *pool, const wait_t *w, choice_test_t *test)
     return best;
 }
 
+bool choice_admits(const wait_t *w, const pool_server_t *s)
+{
+    return s->pool->host->server_admits(s->server, w->ex);
+}
+
+/* The best that the other modules let it go to. */
+static pool_server_t *choice_admitted(pool_t *pool, const wait_t *w, choice_test_t *test)
+{
+    pool_server_t *s;
+    while ((s = choice(pool, w, test)) != NULL && !choice_admits(w, s))
+        s->refused = pool->asking;
+    return s;
+}
+
 pool_server_t *choice_server(pool_t *pool, const wait_t *w)
 {
-    pool_server_t *s = choice(pool, w, is_useful);
+    pool->asking++;
+    pool_server_t *s = choice_admitted(pool, w, is_useful);
     if (s == NULL)
-        s = choice(pool, w, is_last_resort);
+        s = choice_admitted(pool, w, is_last_resort);
     uint32_t next = s == NULL ? pool->turn : s->server->index + 1;
     pool->turn = next < pool->nservers ? next : 0;
     return s;
@@ -74,5 +95,22 @@ pool_server_t *choice_server(pool_t *pool, const wait_t *w)
 
 pool_server_t *choice_growable(pool_t *pool, const wait_t *w)
 {
-    return choice(pool, w, is_growable);
+    pool->asking++;
+    return choice_admitted(pool, w, is_growable);
+}
+
+bool choice_is_barred(const pool_t *pool, const wait_t *w)
+{
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        if (choice_is_eligible(w, &pool->servers[i]) && choice_admits(w, &pool->servers[i]))
+            return false;
+    return true;
+}
+
+bool choice_is_failing(const pool_t *pool, const wait_t *w)
+{
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        if (choice_is_eligible(w, &pool->servers[i]) && is_failing(&pool->servers[i]))
+            return true;
+    return false;
 }

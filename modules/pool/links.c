@@ -74,7 +74,8 @@ static bool is_short(const pool_server_t *s)
 void links_refill_later(pool_server_t *s)
 {
     const weir_host_t *host = s->pool->host;
-    weir_timeouts_t *queue = is_short(s) ? host->timeouts(s->failed_ms > 0 ? RETRY_MS : REFILL_MS) : NULL;
+    bool is_soon = s->failed_ms == 0 && host->server_admits(s->server, NULL);
+    weir_timeouts_t *queue = is_short(s) ? host->timeouts(is_soon ? REFILL_MS : RETRY_MS) : NULL;
     if (queue != NULL)
         host->timer_start(queue, &s->refill);
 }

@@ -7,15 +7,25 @@
 
 /* ---- exchanges ---- */
 
+/* Its session has the link, and may use it for as long as its server may be used. */
+static weir_verdict_t pool_pass_bound(wait_t *w)
+{
+    w->bound = w->ex->link->server->pooled;
+    if (choice_admits(w, w->bound))
+        return WEIR_PASS;
+    waiting_fail_barred(w);
+    return WEIR_ANSWERED;
+}
+
 static weir_verdict_t pool_request(void *self, weir_exchange_t *ex, void *state)
 {
     pool_t *pool = self;
     wait_t *w = state;
-    if (ex->link != NULL) /* its session's own */
-        return WEIR_PASS;
-    const weir_server_t *bound = pool->host->exchange_server(ex);
     w->ex = ex;
     w->pool = pool;
+    if (ex->link != NULL) /* its session's own */
+        return pool_pass_bound(w);
+    const weir_server_t *bound = pool->host->exchange_server(ex);
     w->bound = bound == NULL ? NULL : bound->pooled;
     w->is_own = pool->is_shared && pool->host->exchange_wants_own_link(ex);
     pool_server_t *s = choice_server(pool, w);
@@ -48,7 +58,7 @@ static void on_refill(void *arg)
     uint64_t min = (uint64_t)s->pool->options->min;
     uint64_t have = s->pool->is_shared ? (uint64_t)links_count(&s->fresh) + links_count(&s->connecting) : s->nlinks;
     for (; have < min && links_may_grow(s); have++) {
-        if (links_open(s))
+        if (s->pool->host->server_admits(s->server, NULL) && links_open(s))
             continue;
         links_refill_later(s);
         return;

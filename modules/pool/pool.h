@@ -35,6 +35,7 @@ typedef struct pool_server {
     uint32_t nlinks;    /* in whatever state */
     uint32_t load;      /* exchanges in flight */
     uint64_t failed_ms; /* when a link could not be opened; 0: the last one could */
+    uint64_t refused;   /* in which asking (pool.asking) another module of the chain said no */
     weir_timer_t refill;
     uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
@@ -46,6 +47,7 @@ struct pool {
     bool is_shared; /* the kind of its links */
     pool_server_t *servers;
     uint32_t nservers, turn;
+    uint64_t asking;     /* which choice this is */
     weir_list_t waiting; /* wait_t.node, the oldest first */
     uint32_t nwaiting;
     weir_timeouts_t *acquire_timeouts;
@@ -77,6 +79,12 @@ pool_server_t *choice_server(pool_t *pool, const wait_t *w);
 /* A server at which to open a link for somebody who waits: none that has just failed. NULL: nowhere. */
 pool_server_t *choice_growable(pool_t *pool, const wait_t *w);
 bool choice_is_eligible(const wait_t *w, const pool_server_t *s);
+/* Whether the other modules of the chain let it go there; if so, it is on its way to this server and to no other. */
+bool choice_admits(const wait_t *w, const pool_server_t *s);
+/* None of the servers that it could go to is open to it. */
+bool choice_is_barred(const pool_t *pool, const wait_t *w);
+/* One of them could not be connected to just now. */
+bool choice_is_failing(const pool_t *pool, const wait_t *w);
 
 /* A server at which no link could be opened is left alone for so long, as long as there are others. */
 #define RETRY_MS 1000
@@ -103,6 +111,8 @@ void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const
 
 /* Let an exchange wait, for a link of this server if there is one to be opened. */
 weir_verdict_t waiting_add(wait_t *w, pool_server_t *s);
+/* Fail an exchange that no server is open to. */
+void waiting_fail_barred(wait_t *w);
 void waiting_remove(wait_t *w);
 /* A link can take exchanges: give it to those who have waited longest. */
 void waiting_serve(pool_t *pool, weir_link_t *link);

@@ -72,6 +72,15 @@ static void fail_hopeless(wait_t *w)
                                  w->pool->why);
 }
 
+void waiting_fail_barred(wait_t *w)
+{
+    char to[128];
+    where(w, to, sizeof(to));
+    w->pool->host->exchange_fail(
+        w->ex, WEIR_REASON_BREAKER_OPEN,
+        "pool: %s may not be used now: the circuit of every server that would do is open; `weir status` says why", to);
+}
+
 static void on_timeout(void *arg)
 {
     wait_t *w = arg;
@@ -92,10 +101,11 @@ static bool provide_connecting(pool_t *pool, const wait_t *w)
         pool_server_t *s = &pool->servers[i];
         if (!choice_is_eligible(w, s))
             continue;
-        if (pool->is_shared && !w->is_own && !weir_list_empty(&s->connecting))
-            return true;
-        if (s->spare == 0)
+        bool can_share = pool->is_shared && !w->is_own && !weir_list_empty(&s->connecting);
+        if ((!can_share && s->spare == 0) || !choice_admits(w, s))
             continue;
+        if (can_share)
+            return true;
         s->spare--;
         return true;
     }
@@ -124,7 +134,8 @@ static bool provide_room(pool_t *pool, const wait_t *w)
 static bool is_there_hope(const pool_t *pool, const wait_t *w)
 {
     for (uint32_t i = 0; i < pool->nservers; i++)
-        if (choice_is_eligible(w, &pool->servers[i]) && pool->servers[i].nlinks > 0)
+        if (choice_is_eligible(w, &pool->servers[i]) && pool->servers[i].nlinks > 0 &&
+            choice_admits(w, &pool->servers[i]))
             return true;
     return false;
 }
@@ -149,7 +160,10 @@ static void provide_all(pool_t *pool)
     while (!weir_list_empty(&doomed)) {
         wait_t *w = WEIR_CONTAINER(doomed.next, wait_t, node);
         waiting_remove(w);
-        fail_hopeless(w);
+        if (choice_is_barred(pool, w) && !choice_is_failing(pool, w))
+            waiting_fail_barred(w);
+        else
+            fail_hopeless(w);
     }
 }
 
@@ -195,6 +209,10 @@ weir_verdict_t waiting_add(wait_t *w, pool_server_t *s)
 {
     pool_t *pool = w->pool;
     uint64_t hold = pool->options->acquire_timeout_ms + HOLD_MARGIN_MS;
+    if (s == NULL && choice_is_barred(pool, w)) {
+        waiting_fail_barred(w);
+        return WEIR_ANSWERED;
+    }
     if (pool->nwaiting >= (uint64_t)pool->options->max_waiting) {
         fail_full(w, "and max_waiting is reached");
         return WEIR_ANSWERED;
@@ -215,7 +233,7 @@ static wait_t *waiting_first(const pool_t *pool, const weir_link_t *link)
 {
     for (const weir_list_t *it = pool->waiting.next; it != &pool->waiting; it = it->next) {
         wait_t *w = WEIR_CONTAINER(it, wait_t, node);
-        if (links_fit(link, w))
+        if (links_fit(link, w) && choice_admits(w, link->server->pooled))
             return w;
     }
     return NULL;
