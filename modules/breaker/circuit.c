@@ -63,7 +63,6 @@ static bool place_take(circuit_t *c, const circuit_limits_t *limits, uint64_t no
         if (!place_is_free(taken, now_ms) || !atomic_compare_exchange_strong(&c->places[i], &taken, mine))
             continue;
         *pass = (circuit_pass_t){mine, i};
-        atomic_fetch_add(&c->probed, 1);
         return true;
     }
     return false;
@@ -104,8 +103,10 @@ static bool circuit_probe(circuit_t *c, uint64_t word, const circuit_limits_t *l
     if (word_state(word) == CIRCUIT_HALF_OPEN && place_take(c, limits, now_ms, pass)) {
         /* A probe moves the circuit before it leaves its place. So who finds the circuit half-open still may go. */
         word = atomic_load(&c->word);
-        if (word_state(word) == CIRCUIT_HALF_OPEN)
+        if (word_state(word) == CIRCUIT_HALF_OPEN) {
+            atomic_fetch_add(&c->probed, 1);
             return true;
+        }
         place_leave(c, pass);
     }
     return word_state(word) == CIRCUIT_CLOSED;

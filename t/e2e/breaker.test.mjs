@@ -170,7 +170,7 @@ test('breaker: an_open_circuit_survives_a_reload', () =>
     scene({ failure_threshold: 2 }, async ({ weir, server }) => {
         await calls(weir, 2, { name: 'failing' });
         process.kill(weir.task.pid, 'SIGHUP');
-        await weir.task.seen(/configuration 2\)/);
+        await weir.task.seen(/ready: .*configuration 2\)/);
         for (const { reason } of await calls(weir, 3)) assert.equal(reason, 'breaker_open');
         assert.equal(server.calls, 2);
         assert.equal((await circuit(weir, server)).opened, 1);
