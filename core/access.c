@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "decimal.h"
 #include "jscan.h"
 #include "log.h"
 #include "proc.h"
@@ -149,12 +150,8 @@ static char *put_slice(char *p, weir_slice_t s)
 
 static char *put_number(char *p, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    return put_slice(p, weir_slice(digits + at, sizeof(digits) - at));
+    char room[DECIMAL_MAX];
+    return put_slice(p, decimal(room, value));
 }
 
 static void put_digits(char *p, int n, int value)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "calls.h"
+#include "decimal.h"
 #include "era.h"
 #include "exchanges.h"
 #include "log.h"
@@ -15,6 +16,8 @@
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
+
+#define SPARE_MAX 256
 
 static void call_lingered(void *arg);
 
@@ -63,9 +66,37 @@ static void call_detach(call_t *call)
 
 static void call_bury(call_t *call)
 {
+    exchanges_t *all = proc->exchanges;
     if (call->text != call->room)
         free(call->text);
-    free(call);
+    if (all->nspare_calls >= SPARE_MAX) {
+        free(call);
+        return;
+    }
+    weir_list_prepend(&all->spare_calls, &call->node);
+    all->nspare_calls++;
+}
+
+/* Like exchanges, calls are used again, so that one more allocates nothing. */
+static call_t *call_take(void)
+{
+    exchanges_t *all = proc->exchanges;
+    if (weir_list_empty(&all->spare_calls))
+        return calloc(1, sizeof(call_t));
+    call_t *call = WEIR_CONTAINER(all->spare_calls.next, call_t, node);
+    weir_list_remove(&call->node);
+    all->nspare_calls--;
+    memset(call, 0, sizeof(*call));
+    return call;
+}
+
+void calls_free_spare(void)
+{
+    exchanges_t *all = proc->exchanges;
+    WEIR_LIST_EACH(&all->spare_calls, it)
+        free(WEIR_CONTAINER(it, call_t, node));
+    weir_list_init(&all->spare_calls);
+    all->nspare_calls = 0;
 }
 
 static void call_free(call_t *call)
@@ -77,7 +108,7 @@ static void call_free(call_t *call)
 call_t *call_new(link_t *link, weir_slice_t id, weir_slice_t token)
 {
     calls_t *calls = calls_of(link);
-    call_t *call = calls == NULL ? NULL : calloc(1, sizeof(*call));
+    call_t *call = calls == NULL ? NULL : call_take();
     if (call == NULL)
         return NULL;
     call->link = link;
@@ -113,12 +144,6 @@ static int call_write_edited(link_t *link, const weir_message_t *message, const 
     return call_write(link, parts, n);
 }
 
-static weir_slice_t number_text(char text[16], uint32_t number)
-{
-    int n = snprintf(text, 16, "%u", number);
-    return weir_slice(text, n < 0 ? 0 : (size_t)n);
-}
-
 /* Send an exchange's request under a number of the link's own. */
 int call_request(exchange_t *ex)
 {
@@ -136,8 +161,8 @@ int call_request(exchange_t *ex)
         session_call_begun(ex->session, call);
     else
         call_teaches(call, env->method);
-    char number[16];
-    weir_slice_t id = number_text(number, call->id);
+    char number[DECIMAL_MAX];
+    weir_slice_t id = decimal(number, call->id);
     weir_edit_t edits[2] = {{env->id, id}, {env->progress_token, id}};
     int result = call_write_edited(ex->link, &ex->pub.message, edits, env->progress_token.p == NULL ? 1 : 2);
     return result == WEIR_EFULL ? WEIR_OK : result;
@@ -151,8 +176,8 @@ static void call_client_cancels(exchange_t *ex)
         call_t *call = WEIR_CONTAINER(it, call_t, node);
         if (call->session != ex->session || !weir_slice_eq(call->raw_id, env->request_id))
             continue;
-        char number[16];
-        weir_edit_t edit = {env->request_id, number_text(number, call->id)};
+        char number[DECIMAL_MAX];
+        weir_edit_t edit = {env->request_id, decimal(number, call->id)};
         call_write_edited(ex->link, &ex->pub.message, &edit, 1);
         return;
     }

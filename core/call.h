@@ -19,7 +19,7 @@
 #define CALL_TEXT_INLINE 64
 
 typedef struct call {
-    weir_list_t node; /* in calls.list, or spare */
+    weir_list_t node; /* in calls.list, or exchanges.spare_calls */
     link_t *link;
     exchange_t *ex; /* whom it answers; NULL: nobody at the moment, or weir itself asked */
     struct session *session;
@@ -59,6 +59,9 @@ int calls_message(link_t *link, weir_slice_t bytes);
 
 /* The link has died: every call ends. */
 void calls_fail(link_t *link, weir_reason_t reason, const char *why);
+
+/* Free the calls that were kept to be used again. */
+void calls_free_spare(void);
 
 /* Write one message to the link. */
 int call_write(link_t *link, const weir_slice_t *parts, size_t n);

@@ -49,6 +49,7 @@ exchanges_t *exchanges_new(void)
     weir_list_init(&all->live);
     weir_list_init(&all->ended);
     weir_list_init(&all->spare);
+    weir_list_init(&all->spare_calls);
     all->sweep = (weir_timer_t){.fire = exchanges_sweep_now};
     weir_list_init(&all->sweep.node);
     return all;
@@ -64,6 +65,7 @@ static void exchange_free(exchange_t *ex)
 void exchanges_free(exchanges_t *all)
 {
     exchanges_sweep();
+    calls_free_spare();
     WEIR_LIST_EACH(&all->spare, it)
         exchange_free(WEIR_CONTAINER(it, exchange_t, node));
     free(all);

@@ -7,6 +7,8 @@
 typedef struct exchanges {
     weir_list_t live, ended, spare;
     size_t nlive, nspare;
+    weir_list_t spare_calls; /* call.c's */
+    size_t nspare_calls;
     weir_timer_t sweep; /* at the end of a turn in which one ended */
 } exchanges_t;
 
