@@ -1,7 +1,8 @@
 // Child processes of the tests: started, awaited by what they print, ended, and looked for in /proc afterwards.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const running = new Set();
 process.on('exit', () => running.forEach(child => child.kill('SIGKILL')));
@@ -112,5 +113,26 @@ export function marked(name, value) {
         }
     });
 }
+
+/* The process among `processes` that serves a connection: the kernel knows the socket by its inode. */
+export function servedBy(connection, processes) {
+    const hex = port => port.toString(16).toUpperCase().padStart(4, '0');
+    const [mine, theirs] = [hex(connection.port), hex(Number(connection.url.port))];
+    const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n').map(row => row.trim().split(/\s+/));
+    const row = rows.find(([, local, remote]) => local?.endsWith(`:${theirs}`) && remote?.endsWith(`:${mine}`));
+    const socket = `socket:[${row[9]}]`;
+    const has = ({ pid }) => readdirSync(`/proc/${pid}/fd`).some(fd => linkOf(`/proc/${pid}/fd/${fd}`) === socket);
+    const found = processes.find(has);
+    assert.ok(found, 'a worker has the other end of the connection');
+    return found;
+}
+
+const linkOf = path => {
+    try {
+        return readlinkSync(path);
+    } catch {
+        return null; // closed meanwhile
+    }
+};
 
 export { once };

@@ -71,7 +71,7 @@ export class Wire {
     }
 
     async #more(what) {
-        if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString())}`);
+        if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString().slice(0, 200))}`);
         await new Promise(resolve => (this.#wake = resolve));
     }
 
@@ -165,7 +165,7 @@ export class Connection extends Wire {
     constructor(url, open = net.connect) {
         const { port, hostname, host, pathname, search } = new URL(url);
         super(open({ port, host: hostname, noDelay: true }));
-        Object.assign(this, { host, target: pathname + search });
+        Object.assign(this, { url: new URL(url), host, target: pathname + search });
     }
 
     send(method, headers = {}, body) {

@@ -1,6 +1,6 @@
 // A running weir whose processes can be looked at, hurt, and told to change.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { descendants, look, start, until } from '../../e2e/lib/process.mjs';
@@ -56,27 +56,6 @@ export const family = pid => {
         servers: () => all().filter(({ command }) => !/^(weir|mcp):/.test(command) && !/weir -c/.test(command)),
         zombies: () => descendants(pid).filter(({ state }) => state === 'Z')
     };
-};
-
-/* The process among `pids` that serves a connection: the kernel knows the socket by its inode. */
-export function servedBy(connection, processes) {
-    const hex = port => port.toString(16).toUpperCase().padStart(4, '0');
-    const [mine, theirs] = [hex(connection.port), hex(Number(connection.url.port))];
-    const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n').map(row => row.trim().split(/\s+/));
-    const row = rows.find(([, local, remote]) => local?.endsWith(`:${theirs}`) && remote?.endsWith(`:${mine}`));
-    const socket = `socket:[${row[9]}]`;
-    const has = ({ pid }) => readdirSync(`/proc/${pid}/fd`).some(fd => linkOf(`/proc/${pid}/fd/${fd}`) === socket);
-    const found = processes.find(has);
-    assert.ok(found, 'a worker has the other end of the connection');
-    return found;
-}
-
-const linkOf = path => {
-    try {
-        return readlinkSync(path);
-    } catch {
-        return null; // closed meanwhile
-    }
 };
 
 export const descriptors = ({ pid }) => readdirSync(`/proc/${pid}/fd`).length;
@@ -227,4 +206,4 @@ export const freePort = () =>
 export const pidOf = async one => Number(textOf(await call(one, 'pid')));
 export const gone = ({ pid, started }) => look(pid)?.started !== started;
 export { Connection, request, rpc, start, until, look };
-export { isAlive } from '../../e2e/lib/process.mjs';
+export { isAlive, servedBy } from '../../e2e/lib/process.mjs';
