@@ -48,14 +48,14 @@ for (const listener of ['plain', 'secure'])
     describe(listener, () => {
         test(`${listener}: curl_posts_a_message`, async () => {
             const { http_code, http_version, num_connects, seen } = await curl(listener, ...json, '-d', body);
-            assert.deepEqual([http_code, http_version, num_connects], [200, '1.1', 1]); // prettier-ignore
+            assert.deepEqual([http_code, http_version, num_connects], [200, '1.1', 1]);
             assert.equal(seen.body, body);
             assert.equal(seen.headers['x-forwarded-proto'], listener === 'secure' ? 'https' : 'http');
         });
 
         test(`${listener}: curl_asks_for_http_2_and_is_content_with_less`, async () => {
             const { http_code, http_version } = await curl(listener, ...json, '--http2', '-d', body);
-            assert.deepEqual([http_code, http_version], [200, '1.1']); // prettier-ignore
+            assert.deepEqual([http_code, http_version], [200, '1.1']);
         });
 
         test(`${listener}: curl_speaks_http_1_0`, async () => {
@@ -85,7 +85,19 @@ for (const listener of ['plain', 'secure'])
         test(`${listener}: curl_sends_one_request_after_the_other_on_one_connection`, async () => {
             const scheme = listener === 'secure' ? 'https' : 'http';
             const url = `${scheme}://localhost:${weir.port(listener)}/mcp`;
-            const one = ['--cacert', file('weir.pem'), '--ipv4', ...json, '-d', body, '-o', file('out'), '-w', '%{num_connects} %{http_code}\n', url];
+            const one = [
+                '--cacert',
+                file('weir.pem'),
+                '--ipv4',
+                ...json,
+                '-d',
+                body,
+                '-o',
+                file('out'),
+                '-w',
+                '%{num_connects} %{http_code}\n',
+                url
+            ];
             const done = await run('curl', ['-sS', ...one, '--next', ...one, '--next', ...one]);
             assert.equal(done.stdout, '1 200\n0 200\n0 200\n', done.output);
         });

@@ -29,7 +29,9 @@ after(async () => {
 
 const bytesOf = (body, headers = {}) => {
     const all = { Host: 'localhost', 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body), ...headers };
-    const lines = Object.entries(all).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}\r\n`);
+    const lines = Object.entries(all)
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => `${name}: ${value}\r\n`);
     return `POST /mcp HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
 };
 const chunkedOf = chunks => bytesOf(chunks, { 'Content-Length': undefined, 'Transfer-Encoding': 'chunked' });
@@ -99,7 +101,9 @@ test('what_a_chunk_extension_or_a_trailer_says_reaches_no_server', async () => {
 test('pipelined_requests_are_answered_in_their_order', async () => {
     const connection = new Connection(url);
     const ids = Array.from({ length: 50 }, (_, n) => n);
-    connection.write(ids.map(id => (id % 2 ? bytesOf(rpc('ping', undefined, id)) : chunkedOf(inChunks(rpc('ping', undefined, id))))).join(''));
+    connection.write(
+        ids.map(id => (id % 2 ? bytesOf(rpc('ping', undefined, id)) : chunkedOf(inChunks(rpc('ping', undefined, id))))).join('')
+    );
     for (const id of ids) assert.equal((await answer(connection)).id, id);
     connection.close();
 });
@@ -327,7 +331,9 @@ test('a_message_of_many_megabytes_arrives_whole', async () => {
     const body = rpc('ping', { x: 'é'.repeat(1 << 20) }, 1);
     connection.write(bytesOf(body));
     assert.equal((await answer(connection)).result.body, body);
-    const chunk = Buffer.from(body).toString('latin1').match(/[^]{1,5000}/g);
+    const chunk = Buffer.from(body)
+        .toString('latin1')
+        .match(/[^]{1,5000}/g);
     connection.write(chunkedOf(''));
     for (const piece of chunk) connection.write(Buffer.from(`${piece.length.toString(16)}\r\n${piece}\r\n`, 'latin1'));
     connection.write('0\r\n\r\n');

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { answerTo, scenesWithServers } from './lib/fake.mjs';
-import { look, descendants, until } from './lib/process.mjs';
 import { rpc } from './lib/raw.mjs';
+import { whileWorkerSleeps } from './lib/weir.mjs';
 
 const { scene, world } = scenesWithServers();
 
@@ -60,13 +60,17 @@ scene('a_request_arrives_as_it_was_meant', async ({ client, server }) => {
     assert.equal((await connection.head()).status, 200);
 });
 
-scene('a_query_goes_with_its_request', async ({ server, url, client }) => {
-    const connection = client();
-    connection.target += '?a=1&b=%20';
-    connection.send('POST', {}, ping());
-    assert.equal((await (await server.next()).request()).target, '/server?fixed=1&a=1&b=%20', url);
-    connection.close();
-}, { url: port => `http://127.0.0.1:${port}/server?fixed=1` }); // prettier-ignore
+scene(
+    'a_query_goes_with_its_request',
+    async ({ server, url, client }) => {
+        const connection = client();
+        connection.target += '?a=1&b=%20';
+        connection.send('POST', {}, ping());
+        assert.equal((await (await server.next()).request()).target, '/server?fixed=1&a=1&b=%20', url);
+        connection.close();
+    },
+    { url: port => `http://127.0.0.1:${port}/server?fixed=1` }
+);
 
 scene('what_belongs_to_one_connection_stays_on_it', async ({ client, server }) => {
     const { connection, peer, request } = await ask({ client, server }, ping(), {
@@ -91,24 +95,43 @@ scene('what_belongs_to_one_connection_stays_on_it', async ({ client, server }) =
             'Upgrade: h2c\r\nTrailer: X\r\nX-Passed: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: theirs\r\nDate: then\r\n'
     );
     const { headers, fields, reason } = await connection.head();
-    for (const name of ['x-theirs', 'keep-alive', 'proxy-authenticate', 'upgrade', 'trailer', 'connection']) assert.equal(headers[name], undefined, name);
+    for (const name of ['x-theirs', 'keep-alive', 'proxy-authenticate', 'upgrade', 'trailer', 'connection'])
+        assert.equal(headers[name], undefined, name);
     assert.equal(reason, 'Fine');
     assert.equal(headers['x-passed'], '1');
     assert.equal(headers.server, 'theirs');
     assert.equal(headers.date, 'then');
-    assert.deepEqual(fields.filter(([name]) => name === 'Set-Cookie'), [['Set-Cookie', 'a'], ['Set-Cookie', 'b']]); // prettier-ignore
+    assert.deepEqual(
+        fields.filter(([name]) => name === 'Set-Cookie'),
+        [
+            ['Set-Cookie', 'a'],
+            ['Set-Cookie', 'b']
+        ]
+    );
     assert.equal(await connection.body(), answerTo(ping()));
 });
 
 const forwardedScene = (forwarded, wanted) =>
-    scene(`a_server_is_told_who_asks_(${forwarded})`, async ({ client, server, url }) => {
-        const { host } = new URL(url);
-        const told = { 'X-Forwarded-For': '10.9.8.7', 'X-Forwarded-Host': 'spoof', 'X-Forwarded-Proto': 'https', Forwarded: 'for=10.9.8.7' };
-        const { connection, request } = await ask({ client, server }, ping(), told);
-        const names = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'forwarded'];
-        assert.deepEqual(names.map(name => request.headers[name]), wanted(host)); // prettier-ignore
-        connection.close();
-    }, { upstream: { forwarded } }); // prettier-ignore
+    scene(
+        `a_server_is_told_who_asks_(${forwarded})`,
+        async ({ client, server, url }) => {
+            const { host } = new URL(url);
+            const told = {
+                'X-Forwarded-For': '10.9.8.7',
+                'X-Forwarded-Host': 'spoof',
+                'X-Forwarded-Proto': 'https',
+                Forwarded: 'for=10.9.8.7'
+            };
+            const { connection, request } = await ask({ client, server }, ping(), told);
+            const names = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'forwarded'];
+            assert.deepEqual(
+                names.map(name => request.headers[name]),
+                wanted(host)
+            );
+            connection.close();
+        },
+        { upstream: { forwarded } }
+    );
 
 const x = host => ['10.9.8.7, 127.0.0.1', host, 'http'];
 const rfc = host => `for=10.9.8.7, for=127.0.0.1;host="${host}";proto=http`;
@@ -117,16 +140,23 @@ forwardedScene('forwarded', host => ['10.9.8.7', 'spoof', 'https', rfc(host)]);
 forwardedScene('both', host => [...x(host), rfc(host)]);
 forwardedScene('off', () => ['10.9.8.7', 'spoof', 'https', 'for=10.9.8.7']);
 
-scene('the_host_of_the_client_is_sent_where_that_is_wanted', async ({ client, server, url }) => {
-    const { connection, request } = await ask({ client, server });
-    assert.equal(request.headers.host, new URL(url).host);
-    connection.close();
-}, { upstream: { preserve_host: true } }); // prettier-ignore
+scene(
+    'the_host_of_the_client_is_sent_where_that_is_wanted',
+    async ({ client, server, url }) => {
+        const { connection, request } = await ask({ client, server });
+        assert.equal(request.headers.host, new URL(url).host);
+        connection.close();
+    },
+    { upstream: { preserve_host: true } }
+);
 
 /* ---- what a server answers ---- */
 
 const whole = { 'Content-Type': 'application/json' };
-const fieldsOf = fields => Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join(''); // prettier-ignore
+const fieldsOf = fields =>
+    Object.entries(fields)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('');
 
 scene('a_chunked_reply_is_passed_on', async ({ client, server }) => {
     const { connection, peer } = await ask({ client, server });
@@ -196,7 +226,9 @@ scene('a_reply_of_http_1_0_is_understood', async ({ client, server }) => {
 
 scene('a_client_of_http_1_0_gets_a_reply_without_length_until_the_end', async ({ client, server }) => {
     const connection = client();
-    connection.write(`POST ${connection.target} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: ${ping().length}\r\n\r\n${ping()}`);
+    connection.write(
+        `POST ${connection.target} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: ${ping().length}\r\n\r\n${ping()}`
+    );
     const peer = await server.next();
     await peer.request();
     peer.write(`HTTP/1.1 200 OK\r\n${fieldsOf(whole)}Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n`);
@@ -240,7 +272,7 @@ for (const status of ['202 Accepted', '204 No Content', '304 Not Modified'])
             const head = await connection.head();
             assert.equal(`${head.status} ${head.reason}`, status);
             assert.equal(head.headers.x, String(id));
-            assert.equal(head.headers['content-length'], length && '0' || undefined);
+            assert.equal(head.headers['content-length'], (length && '0') || undefined);
             assert.equal(head.headers['transfer-encoding'], undefined);
             assert.equal(await connection.body(), '');
             connection.send('POST', {}, ping(id));
@@ -348,7 +380,7 @@ scene('a_server_that_closes_within_its_head_has_died', async ({ client, server }
 });
 
 for (const [what, framing] of Object.entries({
-    'with_its_length': 'Content-Length: 10\r\n\r\n{"a"',
+    with_its_length: 'Content-Length: 10\r\n\r\n{"a"',
     in_chunks: 'Transfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n'
 }))
     scene(`a_reply_cut_in_the_middle_(${what})_is_seen_to_be_cut`, async ({ client, server }) => {
@@ -372,7 +404,9 @@ for (const [cause, end] of Object.entries({ server_died: peer => peer.end(), bad
     scene(`a_stream_that_breaks_ends_with_an_error_(${cause})`, async ({ client, server }) => {
         const { connection, peer } = await ask({ client, server }, call('s'));
         const text = 'data: {"jsonrpc":"2.0","method":"notifications/message"}\n\ndata: {"half';
-        peer.write(`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n${text.length.toString(16)}\r\n${text}\r\n`);
+        peer.write(
+            `HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n${text.length.toString(16)}\r\n${text}\r\n`
+        );
         assert.equal((await connection.head()).status, 200);
         assert.match((await connection.event()).data, /notifications/);
         end(peer);
@@ -385,67 +419,95 @@ for (const [cause, end] of Object.entries({ server_died: peer => peer.end(), bad
         assert.equal(await connection.event(), null, 'and the stream has an end');
     });
 
-scene('a_server_that_refuses_connections_is_named', async ({ client }) => {
-    assert.match(await fails(client().send('POST', {}, call()), 502, 'connect_failed'), /127\.0\.0\.1:1\b.*refused/);
-}, { url: () => 'http://127.0.0.1:1/' }); // prettier-ignore
+scene(
+    'a_server_that_refuses_connections_is_named',
+    async ({ client }) => {
+        assert.match(await fails(client().send('POST', {}, call()), 502, 'connect_failed'), /127\.0\.0\.1:1\b.*refused/);
+    },
+    { url: () => 'http://127.0.0.1:1/' }
+);
 
-scene('a_name_that_does_not_resolve_is_named', async ({ client }) => {
-    assert.match(await fails(client().send('POST', {}, call()), 502, 'connect_failed'), /no-such-host\.invalid/);
-}, { url: () => 'http://no-such-host.invalid/', server: { connect_timeout: '300ms' } }); // prettier-ignore
+scene(
+    'a_name_that_does_not_resolve_is_named',
+    async ({ client }) => {
+        assert.match(await fails(client().send('POST', {}, call()), 502, 'connect_failed'), /no-such-host\.invalid/);
+    },
+    { url: () => 'http://no-such-host.invalid/', server: { connect_timeout: '300ms' } }
+);
 
-scene('a_server_that_never_answers_is_given_up', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server }, call());
-    assert.match(await fails(connection, 504, 'timeout'), /reply_timeout \(50 ms\)/);
-    await peer.rest();
-    assert.ok(server.isUntouched());
-}, { upstream: { reply_timeout: '50ms' } }); // prettier-ignore
+scene(
+    'a_server_that_never_answers_is_given_up',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server }, call());
+        assert.match(await fails(connection, 504, 'timeout'), /reply_timeout \(50 ms\)/);
+        await peer.rest();
+        assert.ok(server.isUntouched());
+    },
+    { upstream: { reply_timeout: '50ms' } }
+);
 
-scene('a_reply_that_stalls_is_given_up', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server }, call());
-    peer.write(`HTTP/1.1 200 OK\r\n${fieldsOf(whole)}Content-Length: 10\r\n\r\n{"a"`);
-    await connection.head();
-    await assert.rejects(connection.body(), /connection closed while reading/);
-    await peer.rest();
-}, { upstream: { reply_timeout: '50ms' } }); // prettier-ignore
+scene(
+    'a_reply_that_stalls_is_given_up',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server }, call());
+        peer.write(`HTTP/1.1 200 OK\r\n${fieldsOf(whole)}Content-Length: 10\r\n\r\n{"a"`);
+        await connection.head();
+        await assert.rejects(connection.body(), /connection closed while reading/);
+        await peer.rest();
+    },
+    { upstream: { reply_timeout: '50ms' } }
+);
 
-scene('a_stream_may_be_silent_for_as_long_as_it_likes', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server }, call());
-    peer.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
-    await connection.head();
-    const other = client().send('POST', {}, call(2));
-    const late = await server.next();
-    await late.request();
-    await fails(other, 504, 'timeout', 2); // the time has passed
-    peer.write('data: 1\n\n');
-    assert.equal((await connection.event()).data, '1');
-    connection.close();
-}, { upstream: { reply_timeout: '50ms' } }); // prettier-ignore
+scene(
+    'a_stream_may_be_silent_for_as_long_as_it_likes',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server }, call());
+        peer.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
+        await connection.head();
+        const other = client().send('POST', {}, call(2));
+        const late = await server.next();
+        await late.request();
+        await fails(other, 504, 'timeout', 2); // the time has passed
+        peer.write('data: 1\n\n');
+        assert.equal((await connection.event()).data, '1');
+        connection.close();
+    },
+    { upstream: { reply_timeout: '50ms' } }
+);
 
-scene('a_pool_that_is_full_says_so_and_whose_queue_is_full_at_once', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server }, call(1));
-    const waiting = client().send('POST', {}, call(2));
-    assert.match(await fails(waiting, 503, 'pool_full', 2), /acquire_timeout \(50ms\): 1 of 1 in use/);
-    peer.reply(answerTo(call(1)));
-    assert.equal((await connection.head()).status, 200);
-    connection.close();
-}, { pool: { max: 1, acquire_timeout: '50ms' } }); // prettier-ignore
+scene(
+    'a_pool_that_is_full_says_so_and_whose_queue_is_full_at_once',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server }, call(1));
+        const waiting = client().send('POST', {}, call(2));
+        assert.match(await fails(waiting, 503, 'pool_full', 2), /acquire_timeout \(50ms\): 1 of 1 in use/);
+        peer.reply(answerTo(call(1)));
+        assert.equal((await connection.head()).status, 200);
+        connection.close();
+    },
+    { pool: { max: 1, acquire_timeout: '50ms' } }
+);
 
-scene('those_who_wait_for_a_link_are_served_in_their_order_and_no_more_may_wait_than_allowed', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server }, call(1));
-    const waiting = [];
-    for (const id of [2, 3]) {
-        waiting.push(client().send('POST', {}, call(id)));
-        await turn(world.weir);
-    }
-    assert.match(await fails(client().send('POST', {}, call(4)), 503, 'pool_full', 4), /max_waiting/);
-    peer.reply(answerTo(call(1)));
-    assert.equal((await connection.head()).status, 200);
-    for (const [n, one] of waiting.entries()) {
-        assert.equal((await peer.request()).body, call(n + 2));
-        peer.reply(answerTo(call(n + 2)));
-        assert.equal(JSON.parse((await one.head()).status === 200 && (await one.body())).id, n + 2);
-    }
-}, { pool: { max: 1, max_waiting: 2, acquire_timeout: '1h' } }); // prettier-ignore
+scene(
+    'those_who_wait_for_a_link_are_served_in_their_order_and_no_more_may_wait_than_allowed',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server }, call(1));
+        const waiting = [];
+        for (const id of [2, 3]) {
+            waiting.push(client().send('POST', {}, call(id)));
+            await turn(world.weir);
+        }
+        assert.match(await fails(client().send('POST', {}, call(4)), 503, 'pool_full', 4), /max_waiting/);
+        peer.reply(answerTo(call(1)));
+        assert.equal((await connection.head()).status, 200);
+        for (const [n, one] of waiting.entries()) {
+            assert.equal((await peer.request()).body, call(n + 2));
+            peer.reply(answerTo(call(n + 2)));
+            assert.equal(JSON.parse((await one.head()).status === 200 && (await one.body())).id, n + 2);
+        }
+    },
+    { pool: { max: 1, max_waiting: 2, acquire_timeout: '1h' } }
+);
 
 /* ---- links that are kept ---- */
 
@@ -495,22 +557,14 @@ scene('a_server_that_speaks_unasked_is_left', async ({ client, server }) => {
     assert.equal(await connection.body(), answerTo(ping(2)));
 });
 
-scene('an_idle_link_is_closed_after_its_time', async ({ client, server }) => {
-    const { peer } = await answered({ client, server });
-    assert.equal(await peer.rest(), '');
-}, { upstream: { idle_timeout: '50ms' } }); // prettier-ignore
-
-/* What both ends do here, the worker finds in one turn of its loop. */
-async function whileWorkerSleeps(weir, play) {
-    const [worker] = descendants(weir.pid).filter(({ command }) => /worker/.test(command));
-    process.kill(worker.pid, 'SIGSTOP');
-    await until(() => look(worker.pid).state === 'T', 'the worker sleeps');
-    try {
-        await play();
-    } finally {
-        process.kill(worker.pid, 'SIGCONT');
-    }
-}
+scene(
+    'an_idle_link_is_closed_after_its_time',
+    async ({ client, server }) => {
+        const { peer } = await answered({ client, server });
+        assert.equal(await peer.rest(), '');
+    },
+    { upstream: { idle_timeout: '50ms' } }
+);
 
 const written = connection => new Promise(resolve => connection.socket.write('', resolve));
 
@@ -548,9 +602,13 @@ scene('a_call_that_was_read_before_its_link_closed_is_never_sent_again', async (
     }
 });
 
-scene('a_server_that_closes_every_connection_at_once_is_not_asked_for_ever', async ({ client }) => {
-    await fails(client().send('POST', {}, call()), 502, 'server_died');
-}, { fake: () => net.createServer(socket => socket.on('error', () => {}).end()) }); // prettier-ignore
+scene(
+    'a_server_that_closes_every_connection_at_once_is_not_asked_for_ever',
+    async ({ client }) => {
+        await fails(client().send('POST', {}, call()), 502, 'server_died');
+    },
+    { fake: () => net.createServer(socket => socket.on('error', () => {}).end()) }
+);
 
 /* ---- slow clients ---- */
 
@@ -568,48 +626,65 @@ function pour(peer) {
 
 const cap = { listener: { buffer_limit: '64KiB', send_timeout: '100ms' } };
 
-scene('a_client_that_does_not_read_is_left_and_its_server_too', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server });
-    connection.socket.pause();
-    pour(peer);
-    await peer.rest();
-    assert.ok(peer.socket.bytesWritten < 64 << 20, `${peer.socket.bytesWritten} bytes were taken for a client that reads none`);
-    connection.close();
-}, cap); // prettier-ignore
+scene(
+    'a_client_that_does_not_read_is_left_and_its_server_too',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server });
+        connection.socket.pause();
+        pour(peer);
+        await peer.rest();
+        assert.ok(peer.socket.bytesWritten < 64 << 20, `${peer.socket.bytesWritten} bytes were taken for a client that reads none`);
+        connection.close();
+    },
+    cap
+);
 
-scene('a_slow_client_gets_every_byte_and_stops_nobody_else', async ({ client, server }) => {
-    const { connection, peer } = await ask({ client, server });
-    connection.socket.pause();
-    const body = answerTo(ping(), { text: 'y'.repeat(24 << 20) });
-    peer.reply(body);
-    const other = await ask({ client, server }, ping(2));
-    other.peer.reply(answerTo(ping(2)));
-    assert.equal((await other.connection.head()).status, 200);
-    assert.ok(peer.socket.writableLength > 0, 'the rest waits with the server');
-    connection.socket.resume();
-    await connection.head();
-    assert.equal(await connection.body(), body);
-}, { listener: { buffer_limit: '64KiB' } }); // prettier-ignore
+scene(
+    'a_slow_client_gets_every_byte_and_stops_nobody_else',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server });
+        connection.socket.pause();
+        const body = answerTo(ping(), { text: 'y'.repeat(24 << 20) });
+        peer.reply(body);
+        const other = await ask({ client, server }, ping(2));
+        other.peer.reply(answerTo(ping(2)));
+        assert.equal((await other.connection.head()).status, 200);
+        assert.ok(peer.socket.writableLength > 0, 'the rest waits with the server');
+        connection.socket.resume();
+        await connection.head();
+        assert.equal(await connection.body(), body);
+    },
+    { listener: { buffer_limit: '64KiB' } }
+);
 
 /* ---- clients that leave ---- */
 
 for (const leave of ['close', 'cut']) {
-    scene(`a_client_that_leaves_(${leave})_while_it_waits_for_a_link_is_forgotten`, async ({ client, server }) => {
-        const { connection, peer } = await ask({ client, server }, call(1));
-        const gone = client().send('POST', {}, call(2));
-        await turn(world.weir);
-        gone[leave]();
-        await turn(world.weir);
-        peer.reply(answerTo(call(1)));
-        assert.equal((await connection.head()).status, 200);
-        await connection.body();
-        connection.send('POST', {}, call(3));
-        assert.equal((await peer.request()).body, call(3));
-        connection.close();
-    }, { pool: { max: 1, acquire_timeout: '1h' } }); // prettier-ignore
+    scene(
+        `a_client_that_leaves_(${leave})_while_it_waits_for_a_link_is_forgotten`,
+        async ({ client, server }) => {
+            const { connection, peer } = await ask({ client, server }, call(1));
+            const gone = client().send('POST', {}, call(2));
+            await turn(world.weir);
+            gone[leave]();
+            await turn(world.weir);
+            peer.reply(answerTo(call(1)));
+            assert.equal((await connection.head()).status, 200);
+            await connection.body();
+            connection.send('POST', {}, call(3));
+            assert.equal((await peer.request()).body, call(3));
+            connection.close();
+        },
+        { pool: { max: 1, acquire_timeout: '1h' } }
+    );
 
     scene(`a_client_that_leaves_(${leave})_within_a_reply_is_noticed_by_its_server`, async ({ client, server }) => {
-        for (const reply of ['', 'HTTP/1.1 200 OK\r\nConte', `HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{`, 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n']) {
+        for (const reply of [
+            '',
+            'HTTP/1.1 200 OK\r\nConte',
+            `HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{`,
+            'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n'
+        ]) {
             const { connection, peer } = await ask({ client, server }, call());
             peer.write(reply);
             if (reply.includes('\r\n\r\n')) await connection.head();

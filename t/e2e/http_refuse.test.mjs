@@ -47,8 +47,7 @@ after(async () => {
 const portOf = name => weir.stderr().match(new RegExp(`listener ${name}: listening on [0-9.]+:(\\d+)`))[1];
 const connect = listener => new Connection(`http://127.0.0.1:${portOf(listener)}/mcp`);
 
-const modern = (method, params = {}) =>
-    rpc(method, { ...params, _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' } }, 'm');
+const modern = (method, params = {}) => rpc(method, { ...params, _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' } }, 'm');
 const modernFields = (more = {}) => ({ 'MCP-Protocol-Version': '2026-07-28', 'Mcp-Method': 'tools/call', 'Mcp-Name': 'a', ...more });
 const modernCall = modern('tools/call', { name: 'a' });
 
@@ -67,7 +66,10 @@ const table = {
     no_type: [{ headers: { 'content-type': '' }, body }, 415, 'bad_type'],
     a_type_that_only_begins_well: [{ headers: { 'content-type': 'application/jsonp' }, body }, 415, 'bad_type'],
     ...Object.fromEntries(
-        ['PUT', 'PATCH', 'TRACE', 'OPTIONS', 'BREW', 'post'].map(method => [`the_method_${method}`, [{ method }, 405, 'bad_method', { allow: true }]])
+        ['PUT', 'PATCH', 'TRACE', 'OPTIONS', 'BREW', 'post'].map(method => [
+            `the_method_${method}`,
+            [{ method }, 405, 'bad_method', { allow: true }]
+        ])
     ),
     an_unknown_path: [{ path: '/other', body }, 404, 'not_found'],
     a_path_that_only_begins_well: [{ path: '/mcp/', body }, 404, 'not_found'],
@@ -91,17 +93,61 @@ const table = {
     another_version_of_json_rpc: [{ body: '{"jsonrpc":"1.0","id":7,"method":"ping"}' }, 400, 'not_jsonrpc', { code: -32600, id: 7 }],
     a_method_that_is_no_string: [{ body: '{"jsonrpc":"2.0","id":"q","method":4}' }, 400, 'not_jsonrpc', { code: -32600, id: 'q' }],
     a_message_nested_too_deep: [{ body: `${'['.repeat(1000)}${']'.repeat(1000)}` }, 400, 'not_jsonrpc', { code: -32600 }],
-    a_version_only_in_the_body: [{ headers: modernFields({ 'MCP-Protocol-Version': undefined }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    another_version_in_the_body: [{ headers: modernFields({ 'MCP-Protocol-Version': '2026-07-29' }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    a_method_only_in_the_body: [{ headers: modernFields({ 'Mcp-Method': undefined }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    another_method_in_the_body: [{ headers: modernFields({ 'Mcp-Method': 'tools/list' }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    a_name_only_in_the_body: [{ headers: modernFields({ 'Mcp-Name': undefined }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    another_name_in_the_body: [{ headers: modernFields({ 'Mcp-Name': 'A' }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    a_name_that_is_no_base64: [{ headers: modernFields({ 'Mcp-Name': '=?base64?!?=' }), body: modernCall }, 400, 'header_mismatch', { code: -32020, id: 'm' }],
-    a_session_of_somewhere_else: [{ headers: { 'mcp-session-id': 'x' }, body }, 404, 'session_not_found', { code: -32600, id: 1, reason: 'session_not_found' }]
+    a_version_only_in_the_body: [
+        { headers: modernFields({ 'MCP-Protocol-Version': undefined }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    another_version_in_the_body: [
+        { headers: modernFields({ 'MCP-Protocol-Version': '2026-07-29' }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    a_method_only_in_the_body: [
+        { headers: modernFields({ 'Mcp-Method': undefined }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    another_method_in_the_body: [
+        { headers: modernFields({ 'Mcp-Method': 'tools/list' }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    a_name_only_in_the_body: [
+        { headers: modernFields({ 'Mcp-Name': undefined }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    another_name_in_the_body: [
+        { headers: modernFields({ 'Mcp-Name': 'A' }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    a_name_that_is_no_base64: [
+        { headers: modernFields({ 'Mcp-Name': '=?base64?!?=' }), body: modernCall },
+        400,
+        'header_mismatch',
+        { code: -32020, id: 'm' }
+    ],
+    a_session_of_somewhere_else: [
+        { headers: { 'mcp-session-id': 'x' }, body },
+        404,
+        'session_not_found',
+        { code: -32600, id: 1, reason: 'session_not_found' }
+    ]
 };
 
-const logLines = () => readFileSync(accessLog, 'utf8').split('\n').slice(0, -1).map(line => JSON.parse(line)); // prettier-ignore
+const logLines = () =>
+    readFileSync(accessLog, 'utf8')
+        .split('\n')
+        .slice(0, -1)
+        .map(line => JSON.parse(line));
 
 for (const [what, [request, status, word, { code, id, reason, closes = false, on = 'local', allow = false } = {}]] of Object.entries(table))
     test(`${what}_is_answered_with_${status}`, async () => {
@@ -137,7 +183,10 @@ for (const [what, [request, status, word, { code, id, reason, closes = false, on
         }
         assert.equal(echo.seen.length, seen + (closes ? 0 : 1), 'no server has seen it');
         const lines = closes ? 1 : 2;
-        const [line] = await until(() => logLines().length === logged + lines && logLines().slice(logged), 'the access log has a line for each');
+        const [line] = await until(
+            () => logLines().length === logged + lines && logLines().slice(logged),
+            'the access log has a line for each'
+        );
         assert.equal(line.status, status);
         assert.equal(line.reason, word);
         assert.equal(line.listener, on);
@@ -178,7 +227,12 @@ test('a_listener_of_all_addresses_is_called_by_any_name', async () => {
 });
 
 test('a_page_that_may_call_may_read_the_reply', async () => {
-    for (const [listener, origin] of [['local', 'http://localhost:3000'], ['local', 'http://127.0.0.1'], ['pages', 'https://app.example'], ['any', 'https://x.example']]) {
+    for (const [listener, origin] of [
+        ['local', 'http://localhost:3000'],
+        ['local', 'http://127.0.0.1'],
+        ['pages', 'https://app.example'],
+        ['any', 'https://x.example']
+    ]) {
         const headers = await passes(listener, { origin });
         assert.equal(headers['access-control-allow-origin'], origin);
         assert.match(headers['access-control-expose-headers'], /Mcp-Session-Id/);
@@ -188,7 +242,11 @@ test('a_page_that_may_call_may_read_the_reply', async () => {
 });
 
 test('a_browser_that_asks_first_is_told_what_a_page_may_send', async () => {
-    const fields = { origin: 'https://app.example', 'access-control-request-method': 'POST', 'access-control-request-headers': 'mcp-method, x-a' };
+    const fields = {
+        origin: 'https://app.example',
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'mcp-method, x-a'
+    };
     const connection = connect('pages').send('OPTIONS', fields);
     const { status, headers } = await connection.head();
     assert.equal(status, 204);
@@ -203,7 +261,8 @@ test('a_browser_that_asks_first_is_told_what_a_page_may_send', async () => {
 });
 
 test('types_with_parameters_and_in_other_letters_are_json', async () => {
-    for (const type of ['application/json; charset=utf-8', 'Application/JSON', 'application/json ;x']) await passes('local', { 'content-type': type });
+    for (const type of ['application/json; charset=utf-8', 'Application/JSON', 'application/json ;x'])
+        await passes('local', { 'content-type': type });
 });
 
 test('mirrored_fields_that_say_the_same_pass', async () => {

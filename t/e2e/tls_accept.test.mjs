@@ -67,7 +67,9 @@ const nameOf = socket => socket.getPeerCertificate().subject.CN;
 
 /* A client over TLS. */
 const connect = (listener = 'named', path = '/mcp', options = {}) =>
-    new Connection(`http://127.0.0.1:${weir.port(listener)}${path}`, at => tls.connect({ ...at, rejectUnauthorized: false, servername: 'one.test', ...options }));
+    new Connection(`http://127.0.0.1:${weir.port(listener)}${path}`, at =>
+        tls.connect({ ...at, rejectUnauthorized: false, servername: 'one.test', ...options })
+    );
 
 async function answered(connection, id = 1) {
     connection.send('POST', { host: 'localhost' }, rpc('ping', undefined, id));
@@ -100,7 +102,10 @@ test('tls_1_2_and_1_3_are_spoken_and_nothing_older', async () => {
         socket.destroy();
     }
     for (const version of ['TLSv1', 'TLSv1.1'])
-        await assert.rejects(shake('named', { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' }), /protocol version/);
+        await assert.rejects(
+            shake('named', { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' }),
+            /protocol version/
+        );
 });
 
 test('a_listener_may_ask_for_more', async () => {
@@ -111,7 +116,10 @@ test('a_listener_may_ask_for_more', async () => {
 });
 
 test('of_the_protocols_a_client_offers_http_1_1_is_taken', async () => {
-    for (const [offered, taken] of [[['h2', 'http/1.1'], 'http/1.1'], [['h2'], false]]) { // prettier-ignore
+    for (const [offered, taken] of [
+        [['h2', 'http/1.1'], 'http/1.1'],
+        [['h2'], false]
+    ]) {
         const socket = await shake('named', { ALPNProtocols: offered });
         assert.equal(socket.alpnProtocol, taken);
         socket.destroy();
@@ -189,7 +197,8 @@ test('requests_travel_in_tls_as_they_do_without', async () => {
     connection.send('POST', { host: 'localhost' }, body);
     assert.equal((await connection.head()).status, 200);
     assert.equal(JSON.parse(await connection.body()).result.body, body);
-    const small = n => `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${rpc('ping', undefined, n).length}\r\n\r\n${rpc('ping', undefined, n)}`;
+    const small = n =>
+        `POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${rpc('ping', undefined, n).length}\r\n\r\n${rpc('ping', undefined, n)}`;
     connection.write(Array.from({ length: 50 }, (_, n) => small(n)).join(''));
     for (let n = 0; n < 50; n++) {
         assert.equal((await connection.head()).status, 200);
@@ -264,10 +273,21 @@ test('a_slow_client_of_tls_gets_every_byte', async () => {
 });
 
 test('the_end_of_a_connection_is_said_in_tls_too', async () => {
-    const args = ['s_client', '-quiet', '-connect', `127.0.0.1:${weir.port('named')}`, '-servername', 'one.test', '-CAfile', file('one.pem')];
+    const args = [
+        's_client',
+        '-quiet',
+        '-connect',
+        `127.0.0.1:${weir.port('named')}`,
+        '-servername',
+        'one.test',
+        '-CAfile',
+        file('one.pem')
+    ];
     const client = start('openssl', args, { stdio: ['pipe', 'pipe', 'pipe'] });
     const body = rpc('ping', undefined, 1);
-    client.child.stdin.write(`POST /mcp HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    client.child.stdin.write(
+        `POST /mcp HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    );
     await client.ended;
     assert.match(client.stdout, /^HTTP\/1\.1 200 OK/);
     assert.doesNotMatch(client.stderr, /unexpected eof|error/i);
@@ -338,7 +358,9 @@ test('a_handshake_that_comes_byte_by_byte_is_a_handshake', async () => {
     });
     drip.listen(0, '127.0.0.1');
     await once(drip, 'listening');
-    const connection = new Connection(`http://127.0.0.1:${drip.address().port}/mcp`, at => tls.connect({ ...at, ca: read('one.pem'), servername: 'one.test' }));
+    const connection = new Connection(`http://127.0.0.1:${drip.address().port}/mcp`, at =>
+        tls.connect({ ...at, ca: read('one.pem'), servername: 'one.test' })
+    );
     await answered(connection);
     connection.close();
     drip.close();

@@ -92,13 +92,26 @@ export function scenesWithServers(configuration = {}) {
         scenes.forEach(({ server, options }, n) => {
             const url = (options.url ?? (port => `http://127.0.0.1:${port}/server`))(server.port);
             const pool = { max: 8, ...options.pool };
-            upstreams[`s${n}`] = { transport: 'http', reply_timeout: '20s', ...options.upstream, servers: [{ url, ...options.server }], chain: [{ pool }] };
+            upstreams[`s${n}`] = {
+                transport: 'http',
+                reply_timeout: '20s',
+                ...options.upstream,
+                servers: [{ url, ...options.server }],
+                chain: [{ pool }]
+            };
             const route = { path: '/mcp', upstream: `s${n}` };
             if (options.listener) listeners[`l${n}`] = { ...listener, ...options.listener, routes: [route] };
             else routes.push({ ...route, path: `/s${n}` });
         });
         if (routes.length) listeners.all = { ...listener, routes };
-        const all = { workers: 1, log: { level: 'info', file: 'stderr' }, modules: ['http', 'pool'], ...configuration, listeners, upstreams };
+        const all = {
+            workers: 1,
+            log: { level: 'info', file: 'stderr' },
+            modules: ['http', 'pool'],
+            ...configuration,
+            listeners,
+            upstreams
+        };
         world.weir = await startWeir(JSON.stringify(all));
     });
     after(async () => {

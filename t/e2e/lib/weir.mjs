@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { descendants, isAlive, marked, start, until } from './process.mjs';
+import { descendants, isAlive, look, marked, start, until } from './process.mjs';
 
 export const here = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 export const repo = resolve(here, '../..');
@@ -65,4 +65,16 @@ export async function startWeir(configuration, options = {}) {
         rmSync(folder, { recursive: true });
     };
     return { ...weir, folder, file, port, admin, status, stop, url: (name, path) => `http://127.0.0.1:${port(name)}${path}` };
+}
+
+/* What happens during `play` the only worker finds in one turn of its loop. */
+export async function whileWorkerSleeps(weir, play) {
+    const [worker] = descendants(weir.pid).filter(({ command }) => command.startsWith('weir: worker/'));
+    process.kill(worker.pid, 'SIGSTOP');
+    await until(() => look(worker.pid).state === 'T', 'the worker sleeps');
+    try {
+        await play();
+    } finally {
+        process.kill(worker.pid, 'SIGCONT');
+    }
 }
