@@ -21,6 +21,8 @@
 #include "log.h"
 #include "message.h"
 #include "mirrored.h"
+#include "modules.h"
+#include "proc.h"
 #include "shared.h"
 #include "stream.h"
 #include "stream_client.h"
@@ -51,6 +53,12 @@ static weir_server_t *upstream_server(weir_upstream_t *pub, uint32_t index)
 static bool listener_leads(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target)
 {
     return listener_route(listener, host, target) != NULL;
+}
+
+static const weir_balancer_t *balancer_named(const char *name)
+{
+    const weir_module_t *module = modules_find(proc->modules, name);
+    return module == NULL ? NULL : module->balancer;
 }
 
 static const weir_host_t table = {
@@ -118,6 +126,7 @@ static const weir_host_t table = {
     .counters_sum = counters_sum,
     .server_admits = chain_admits,
     .exchange_retry_after = exchange_retry_after,
+    .balancer = balancer_named,
     .client_new = client_new,
     .client_message = client_message,
     .client_drained = client_drained,

@@ -114,7 +114,10 @@ static bool is_in_path(const char *name)
 static int program_check(const char *program, weir_error_t *err)
 {
     if (strchr(program, '/') == NULL)
-        return is_in_path(program) ? WEIR_OK : weir_error(err, "there is no program '%s' in PATH; install it, or name it with its folder", program);
+        return is_in_path(program)
+                   ? WEIR_OK
+                   : weir_error(err, "there is no program '%s' in PATH; install it, or name it with its folder",
+                                program);
     if (is_program(program))
         return WEIR_OK;
     return weir_error(err, "cannot run '%s': %s", program,

@@ -92,6 +92,22 @@ typedef struct weir_status {
     void (*leave)(struct weir_status *s);
 } weir_status_t;
 
+/* The server has failed the exchange; a JSON-RPC error is an answer like any other. */
+static inline bool weir_outcome_failed(const weir_outcome_t *outcome)
+{
+    switch (outcome->reason) {
+    case WEIR_REASON_NONE:
+        return outcome->is_alien || outcome->status >= 500;
+    case WEIR_REASON_CONNECT_FAILED:
+    case WEIR_REASON_BAD_REPLY:
+    case WEIR_REASON_SERVER_DIED:
+    case WEIR_REASON_TIMEOUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* A piece of memory on its way to a stream. `buf` is the buffer that owns it, or NULL for memory of the caller that is valid
  * only until the call returns (what cannot be written at once is then copied). */
 typedef struct weir_buf weir_buf_t;

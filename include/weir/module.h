@@ -7,12 +7,13 @@
  * until the callback returns; a hold is followed by exactly one resume or fail.
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
- *             Reserved and not called yet: balancers.
- *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of operators
+ *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of
+ *             operators, balancers
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
 
+#include "balancer.h"
 #include "codec.h"
 #include "error.h"
 #include "exchange.h"
@@ -250,6 +251,8 @@ typedef struct weir_host {
     bool (*server_admits)(weir_server_t *server, weir_exchange_t *ex);
     /* When an exchange that is refused may come again: the earliest of all answers is told to the client (Retry-After). */
     void (*exchange_retry_after)(weir_exchange_t *ex, uint64_t ms);
+    /* The balancer of a loaded module; NULL when there is no such module, or it has none. */
+    const weir_balancer_t *(*balancer)(const char *name);
 
     /* The accept side of stream transports. client_message: one whole message; `buf` (may be NULL) is referenced while it is needed,
      * without one the bytes must stay until the call returns and are copied where they are kept longer. It may call `write`, `pause` and
@@ -420,9 +423,6 @@ typedef struct weir_exchange_module {
     /* What an operator says (`weir NAME WORD UPSTREAM[/SERVER]`), about one server or all of them (NULL). */
     int (*command)(void *self, weir_server_t *server, const char *word, weir_error_t *err);
 } weir_exchange_module_t;
-
-/* A reserved kind; its table comes with the module that needs it. */
-typedef struct weir_balancer weir_balancer_t;
 
 typedef struct weir_module {
     uint32_t magic;

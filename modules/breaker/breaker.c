@@ -191,19 +191,11 @@ static void breaker_streaming(void *self, weir_exchange_t *ex, void *state, uint
 /* What the end says of the server; 0: nothing bad. */
 static uint32_t cause_of(const weir_outcome_t *outcome)
 {
-    switch (outcome->reason) {
-    case WEIR_REASON_NONE:
-        if (outcome->is_alien)
-            return CAUSE_ALIEN;
-        return outcome->status >= 500 ? CAUSE_STATUS | outcome->status : 0;
-    case WEIR_REASON_CONNECT_FAILED:
-    case WEIR_REASON_BAD_REPLY:
-    case WEIR_REASON_SERVER_DIED:
-    case WEIR_REASON_TIMEOUT:
-        return outcome->reason;
-    default:
+    if (!weir_outcome_failed(outcome))
         return 0;
-    }
+    if (outcome->reason != WEIR_REASON_NONE)
+        return outcome->reason;
+    return outcome->is_alien ? CAUSE_ALIEN : CAUSE_STATUS | outcome->status;
 }
 
 static void breaker_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)

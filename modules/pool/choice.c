@@ -1,4 +1,4 @@
-/* choice.c: which server: the strategies of the pool, over what is known of each server at this moment. */
+/* choice.c: which server: those that could serve an exchange at this moment, and among them the one that the strategy names. */
 #include "pool.h"
 
 typedef bool choice_test_t(const pool_server_t *s, const wait_t *w);
@@ -38,65 +38,53 @@ static bool is_last_resort(const pool_server_t *s, const wait_t *w)
     return links_may_grow(s);
 }
 
-static bool is_lighter(const pool_server_t *a, const pool_server_t *b)
-{
-    return (uint64_t)a->load * b->server->weight < (uint64_t)b->load * a->server->weight;
-}
-
-/* A server that a module of the chain has refused to this exchange is not asked about again in this choice. */
-static bool is_refused(const pool_server_t *s)
-{
-    return s->refused == s->pool->asking;
-}
-
-/* The best of the servers that pass the test. Both strategies look from the one whose turn it is, so that equals take turns. */
-static pool_server_t *choice(pool_t *pool, const wait_t *w, choice_test_t *test)
-{
-    if (w->bound != NULL)
-        return test(w->bound, w) && !is_refused(w->bound) ? w->bound : NULL;
-    pool_server_t *best = NULL;
-    uint32_t at = pool->turn;
-    for (uint32_t i = 0; i < pool->nservers; i++, at = at + 1 < pool->nservers ? at + 1 : 0) {
-        pool_server_t *s = &pool->servers[at];
-        if (!test(s, w) || is_refused(s))
-            continue;
-        if (pool->options->strategy == STRATEGY_ROUND_ROBIN)
-            return s;
-        if (best == NULL || is_lighter(s, best))
-            best = s;
-    }
-    return best;
-}
-
 bool choice_admits(const wait_t *w, const pool_server_t *s)
 {
     return s->pool->host->server_admits(s->server, w->ex);
 }
 
-/* The best that the other modules let it go to. */
-static pool_server_t *choice_admitted(pool_t *pool, const wait_t *w, choice_test_t *test)
+/* The servers that pass the test and that an exchange would be let through to. */
+static uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test)
 {
-    pool_server_t *s;
-    while ((s = choice(pool, w, test)) != NULL && !choice_admits(w, s))
-        s->refused = pool->asking;
-    return s;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        if (test(&pool->servers[i], w) && pool->host->server_admits(pool->servers[i].server, NULL))
+            pool->candidates[n++] = i;
+    return n;
+}
+
+/* The strategy's choice of them. Between the question whether one would be let through and the answer that this one is, another
+ * process may have taken the place: then the next best. */
+static pool_server_t *choice_of(pool_t *pool, const wait_t *w, choice_test_t *test)
+{
+    uint32_t n = candidates_of(pool, w, test);
+    while (n > 0) {
+        uint32_t at = n == 1 ? 0 : pool->balancer->choose(pool->strategy, w->ex, pool->candidates, n);
+        pool_server_t *s = &pool->servers[pool->candidates[at]];
+        if (choice_admits(w, s))
+            return s;
+        memmove(&pool->candidates[at], &pool->candidates[at + 1], (--n - at) * sizeof(pool->candidates[0]));
+    }
+    return NULL;
+}
+
+static pool_server_t *choice(pool_t *pool, const wait_t *w, choice_test_t *test)
+{
+    pool_server_t *s = w->bound != NULL ? w->bound : pool->nservers == 1 ? &pool->servers[0] : NULL;
+    if (s == NULL)
+        return choice_of(pool, w, test);
+    return test(s, w) && choice_admits(w, s) ? s : NULL;
 }
 
 pool_server_t *choice_server(pool_t *pool, const wait_t *w)
 {
-    pool->asking++;
-    pool_server_t *s = choice_admitted(pool, w, is_useful);
-    if (s == NULL)
-        s = choice_admitted(pool, w, is_last_resort);
-    uint32_t next = s == NULL ? pool->turn : s->server->index + 1;
-    pool->turn = next < pool->nservers ? next : 0;
-    return s;
+    pool_server_t *s = choice(pool, w, is_useful);
+    return s != NULL ? s : choice(pool, w, is_last_resort);
 }
 
 pool_server_t *choice_growable(pool_t *pool, const wait_t *w)
 {
-    pool->asking++;
-    return choice_admitted(pool, w, is_growable);
+    return choice(pool, w, is_growable);
 }
 
 bool choice_is_barred(const pool_t *pool, const wait_t *w)

@@ -41,7 +41,7 @@ bool links_may_grow(const pool_server_t *s)
 static void links_failed(pool_server_t *s, const char *why)
 {
     pool_t *pool = s->pool;
-    pool->failed++;
+    load_count(s, COUNT_FAILED, 1);
     s->failed_ms = pool->host->now_ms();
     snprintf(pool->why, sizeof(pool->why), "%s", why == NULL ? "unknown" : why);
 }
@@ -55,7 +55,9 @@ bool links_open(pool_server_t *s)
         return false;
     }
     s->nlinks++;
-    s->pool->opened++;
+    load_count(s, GAUGE_LINKS, 1);
+    load_count(s, GAUGE_CONNECTING, 1);
+    load_count(s, COUNT_OPENED, 1);
     weir_list_append(&s->connecting, &link->node);
     return true;
 }
@@ -101,7 +103,9 @@ bool links_lease(weir_link_t *link, wait_t *w)
     if (w->pool->is_shared && !w->is_own)
         weir_list_append(&s->busy, &link->node);
     w->server = s;
-    s->load++;
+    load_begun(s);
+    if (link->exchanges == 1)
+        load_link_busy(s, 1);
     if (was_fresh && w->pool->is_shared)
         links_refill_later(s);
     return true;
@@ -176,10 +180,15 @@ static bool is_connecting(const pool_server_t *s, const weir_link_t *link)
 
 static void links_gone(pool_server_t *s, weir_link_t *link, const char *why)
 {
-    if (is_connecting(s, link))
+    if (is_connecting(s, link)) {
+        load_count(s, GAUGE_CONNECTING, -1);
         links_failed(s, why);
+    } else {
+        load_link_gone(s, link);
+    }
     weir_list_remove(&link->node);
     s->nlinks--;
+    load_count(s, GAUGE_LINKS, -1);
     links_refill_later(s);
 }
 
@@ -187,8 +196,12 @@ static void links_free(pool_server_t *s, weir_link_t *link, bool is_new)
 {
     weir_list_remove(&link->node);
     weir_list_prepend(is_new ? &s->fresh : &s->idle, &link->node);
-    if (is_new)
+    if (is_new) {
         s->failed_ms = 0;
+        load_link_up(s, link);
+    } else {
+        load_link_busy(s, -1);
+    }
     if (s->pool->nwaiting > 0)
         waiting_serve(s->pool, link);
 }

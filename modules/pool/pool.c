@@ -2,6 +2,7 @@
  * pool_request, choice_server, links_take, links_lease; no allocation, no search.
  */
 #include "pool.h"
+#include "strategy.h"
 
 #include <stdlib.h>
 
@@ -11,8 +12,11 @@
 static weir_verdict_t pool_pass_bound(wait_t *w)
 {
     w->bound = w->ex->link->server->pooled;
-    if (choice_admits(w, w->bound))
+    if (choice_admits(w, w->bound)) {
+        w->server = w->bound;
+        load_begun(w->server);
         return WEIR_PASS;
+    }
     waiting_fail_barred(w);
     return WEIR_ANSWERED;
 }
@@ -36,12 +40,16 @@ static weir_verdict_t pool_request(void *self, weir_exchange_t *ex, void *state)
 
 static void pool_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)
 {
-    (void)self, (void)ex, (void)outcome;
+    pool_t *pool = self;
     wait_t *w = state;
+    (void)ex;
     if (w->node.next != NULL)
         waiting_remove(w);
-    if (w->server != NULL)
-        w->server->load--;
+    if (w->server == NULL)
+        return;
+    load_ended(w->server, outcome);
+    if (pool->balancer->outcome != NULL)
+        pool->balancer->outcome(pool->strategy, w->server->server->index, outcome);
     w->server = NULL;
 }
 
@@ -77,21 +85,62 @@ static void pool_destroy(void *self)
     pool_t *pool = self;
     for (uint32_t i = 0; pool->servers != NULL && i < pool->nservers; i++)
         pool->host->timer_stop(&pool->servers[i].refill);
+    if (pool->strategy != NULL)
+        pool->balancer->destroy(pool->strategy);
+    free(pool->candidates);
+    free(pool->loads);
     free(pool->servers);
     free(pool);
 }
 
-static void server_init(pool_t *pool, uint32_t index)
+static int server_init(pool_t *pool, uint32_t index, weir_error_t *err)
 {
     pool_server_t *s = &pool->servers[index];
     s->server = pool->host->upstream_server(pool->upstream, index);
     s->server->pooled = s;
     s->pool = pool;
+    s->load = &pool->loads[index];
+    *s->load = (weir_load_t){.server = s->server, .weight = 100 * s->server->weight};
     s->refill = (weir_timer_t){.fire = on_refill, .arg = s};
+    weir_list_init(&s->refill.node);
     weir_list_init(&s->connecting);
     weir_list_init(&s->fresh);
     weir_list_init(&s->idle);
     weir_list_init(&s->busy);
+    return pool->host->counters(&s->counters, pool->upstream, s->server, "pool", SERVER_GAUGES,
+                                SERVER_COUNTERS - SERVER_GAUGES, err);
+}
+
+static int pool_strategy(pool_t *pool, weir_error_t *err)
+{
+    const pool_options_t *o = pool->options;
+    const weir_balancing_t balancing = {
+        .loads = pool->loads, .hash_by = (weir_hash_by_t)o->hash_by, .hash_header = o->hash_header};
+    pool->balancer = strategy_named(pool->host, o->strategy);
+    if (pool->balancer == NULL)
+        return weir_error(err,
+                          "there is no strategy %s: it is neither round_robin, weighted_round_robin, least_loaded, "
+                          "least_latency, adaptive nor hash, nor a balancer among `modules:`",
+                          o->strategy);
+    pool->strategy = pool->balancer->create(pool->host, pool->upstream, &balancing, err);
+    return pool->strategy == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
+static int pool_equip(pool_t *pool, weir_error_t *err)
+{
+    pool->acquire_timeouts = pool->host->timeouts(pool->options->acquire_timeout_ms);
+    pool->servers = calloc(pool->nservers, sizeof(*pool->servers));
+    pool->loads = calloc(pool->nservers, sizeof(*pool->loads));
+    pool->candidates = calloc(pool->nservers, sizeof(*pool->candidates));
+    if (pool->servers == NULL || pool->loads == NULL || pool->candidates == NULL || pool->acquire_timeouts == NULL)
+        return weir_error(err, "no memory for the pool");
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        if (server_init(pool, i, err) != WEIR_OK)
+            return WEIR_EFAIL;
+    if (pool->host->counters(&pool->counters, pool->upstream, NULL, "pool", POOL_GAUGES, POOL_COUNTERS - POOL_GAUGES,
+                             err) != WEIR_OK)
+        return WEIR_EFAIL;
+    return pool_strategy(pool, err);
 }
 
 static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, const void *options, weir_error_t *err)
@@ -102,11 +151,7 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
         return NULL;
     }
     pool_t *pool = calloc(1, sizeof(*pool));
-    pool_server_t *servers = calloc(upstream->nservers, sizeof(*servers));
-    weir_timeouts_t *timeouts = host->timeouts(o->acquire_timeout_ms);
-    if (pool == NULL || servers == NULL || timeouts == NULL) {
-        free(pool);
-        free(servers);
+    if (pool == NULL) {
         weir_error(err, "no memory for the pool");
         return NULL;
     }
@@ -114,46 +159,42 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
                      .upstream = upstream,
                      .options = o,
                      .is_shared = upstream->is_shared,
-                     .servers = servers,
-                     .nservers = upstream->nservers,
-                     .acquire_timeouts = timeouts};
+                     .nservers = upstream->nservers};
     weir_list_init(&pool->waiting);
-    for (uint32_t i = 0; i < pool->nservers; i++)
-        server_init(pool, i);
-    return pool;
+    if (pool_equip(pool, err) == WEIR_OK)
+        return pool;
+    pool_destroy(pool);
+    return NULL;
 }
 
 static void pool_status(void *self, weir_status_t *status)
 {
-    const pool_t *pool = self;
-    uint32_t links = 0, idle = 0, connecting = 0;
-    for (uint32_t i = 0; i < pool->nservers; i++) {
-        const pool_server_t *s = &pool->servers[i];
-        links += s->nlinks;
-        idle += links_count(&s->idle) + links_count(&s->fresh);
-        connecting += links_count(&s->connecting);
-    }
-    status->number(status, "links", links);
-    status->number(status, "connecting", connecting);
-    status->number(status, "idle", idle);
-    status->number(status, "busy", links - idle - connecting);
-    status->number(status, "waiting", pool->nwaiting);
-    status->number(status, "opened", (double)pool->opened);
-    status->number(status, "failed", (double)pool->failed);
+    load_status(self, status);
 }
 
 #define AT(member) offsetof(pool_options_t, member)
 
-static const char *const strategies[] = {
-    [STRATEGY_ROUND_ROBIN] = "round_robin", [STRATEGY_LEAST_LOADED] = "least_loaded", NULL};
+static const char *const hash_words[] = {
+    [WEIR_HASH_SESSION] = "session", [WEIR_HASH_HEADER] = "header", [WEIR_HASH_PRINCIPAL] = "principal", NULL};
 
 static const weir_option_t pool_options[] = {
     {.name = "strategy",
-     .type = WEIR_TYPE_ENUM,
+     .type = WEIR_TYPE_STRING,
      .offset = AT(strategy),
      .fallback = "round_robin",
-     .names = strategies,
-     .doc = "which server an exchange goes to: each in turn, or the one with the fewest exchanges for its weight"},
+     .doc = "which server an exchange goes to: round_robin, weighted_round_robin, least_loaded (fewest exchanges in "
+            "flight "
+            "for its weight), least_latency, adaptive (in turn, by health), hash, or a balancer among `modules:` "
+            "(peak_ewma)"},
+    {.name = "hash_by",
+     .type = WEIR_TYPE_ENUM,
+     .offset = AT(hash_by),
+     .fallback = "session",
+     .names = hash_words,
+     .doc =
+         "of strategy hash: what goes to the same server: a session, what a header says, or who authenticates alike; "
+         "where there is none of it, the client's address"},
+    {.name = "hash_header", .type = WEIR_TYPE_STRING, .offset = AT(hash_header), .doc = "of hash_by: header: its name"},
     {.name = "min",
      .type = WEIR_TYPE_INT,
      .offset = AT(min),

@@ -14,12 +14,37 @@
 #include <weir/module.h>
 
 typedef struct pool_options {
-    int strategy;
+    const char *strategy, *hash_header;
+    int hash_by;
     int64_t min, max, max_waiting, exchanges_per_link;
     uint64_t acquire_timeout_ms;
 } pool_options_t;
 
-enum { STRATEGY_ROUND_ROBIN, STRATEGY_LEAST_LOADED };
+/* Counters in shared memory: what /status sums over all processes. Of a server: */
+enum {
+    GAUGE_LINKS,
+    GAUGE_CONNECTING,
+    GAUGE_BUSY,
+    GAUGE_IN_FLIGHT, /* exchanges */
+    GAUGE_REQUESTS,  /* of the window, as weir_load_t has them */
+    GAUGE_ERRORS,
+    GAUGE_ANSWERED,
+    GAUGE_ANSWERED_US,
+    SERVER_GAUGES,
+    COUNT_OPENED = SERVER_GAUGES, /* links, ever */
+    COUNT_FAILED,                 /* links that could not be opened */
+    COUNT_REQUESTS,
+    COUNT_ERRORS,
+    SERVER_COUNTERS,
+};
+
+/* Of the pool: */
+enum {
+    GAUGE_WAITING,
+    POOL_GAUGES,
+    COUNT_WAITED = POOL_GAUGES, /* exchanges that had to */
+    POOL_COUNTERS,
+};
 
 typedef struct pool pool_t;
 
@@ -33,9 +58,13 @@ typedef struct pool_server {
     weir_list_t idle;   /* idle, has carried something; all idle ones of the exclusive kind that were used */
     weir_list_t busy;   /* shared, with exchanges on it */
     uint32_t nlinks;    /* in whatever state */
-    uint32_t load;      /* exchanges in flight */
+    weir_load_t *load;  /* in pool.loads */
+    weir_load_t before; /* what the window had when its newer half began */
+    uint64_t window_ms; /* when that was */
+    uint64_t born_ms;   /* of the open links, summed */
+    uint32_t nopen;     /* links that are open */
+    weir_counters_t counters;
     uint64_t failed_ms; /* when a link could not be opened; 0: the last one could */
-    uint64_t refused;   /* in which asking (pool.asking) another module of the chain said no */
     weir_timer_t refill;
     uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
@@ -46,14 +75,17 @@ struct pool {
     const pool_options_t *options;
     bool is_shared; /* the kind of its links */
     pool_server_t *servers;
-    uint32_t nservers, turn;
-    uint64_t asking;     /* which choice this is */
+    weir_load_t *loads;
+    uint32_t nservers;
+    uint32_t *candidates; /* room for a choice among all servers */
+    const weir_balancer_t *balancer;
+    void *strategy;
+    weir_counters_t counters;
     weir_list_t waiting; /* wait_t.node, the oldest first */
     uint32_t nwaiting;
     weir_timeouts_t *acquire_timeouts;
     bool is_providing, is_asked_again; /* waiting_provide() is on the stack */
     char why[128];                     /* why the last link could not be opened */
-    uint64_t opened, failed;           /* links, ever */
 };
 
 /* Per exchange. */
@@ -88,6 +120,17 @@ bool choice_is_failing(const pool_t *pool, const wait_t *w);
 
 /* A server at which no link could be opened is left alone for so long, as long as there are others. */
 #define RETRY_MS 1000
+
+/* ---- load.c: what is known of a server ---- */
+
+void load_begun(pool_server_t *s);
+void load_ended(pool_server_t *s, const weir_outcome_t *outcome);
+void load_link_up(pool_server_t *s, const weir_link_t *link);
+void load_link_gone(pool_server_t *s, const weir_link_t *link);
+/* A link carries something from now on, or does not any more. */
+void load_link_busy(pool_server_t *s, int change);
+void load_count(pool_server_t *s, int counter, int64_t change);
+void load_status(const pool_t *pool, weir_status_t *status);
 
 /* ---- links.c ---- */
 

@@ -18,6 +18,7 @@ void waiting_remove(wait_t *w)
     weir_list_remove(&w->node);
     w->node.next = NULL;
     w->pool->nwaiting--;
+    w->pool->counters.mine[GAUGE_WAITING]--;
 }
 
 /* ---- telling that there is none ---- */
@@ -202,6 +203,8 @@ static void waiting_begin(wait_t *w)
     w->timer = (weir_timer_t){.fire = on_timeout, .arg = w};
     weir_list_append(&pool->waiting, &w->node);
     pool->nwaiting++;
+    pool->counters.mine[GAUGE_WAITING]++;
+    pool->counters.mine[COUNT_WAITED]++;
     pool->host->timer_start(pool->acquire_timeouts, &w->timer);
 }
 

@@ -9,6 +9,7 @@ const answer = id => JSON.stringify({ jsonrpc: '2.0', id, result: { resultType: 
 
 export class Moody {
     mood = 'well';
+    delay = 0; // milliseconds before an answer
     options = {}; // in weir's configuration, beside its url
     calls = 0; // of clients: asked for anything but its health
     checks = 0; // by weir itself
@@ -53,6 +54,7 @@ export class Moody {
         this.most = Math.max(this.most, (this.present += 1));
         reply.on('close', () => (this.present -= 1));
         const say = (status, type, body) => reply.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
+        if (this.delay > 0) await new Promise(resolve => setTimeout(resolve, this.delay));
         const mood = params?.name in this.moods ? params.name : this.mood;
         this.moods[mood](say, reply, id);
     }

@@ -1,0 +1,159 @@
+// The pool: which server gets what, and what /status says of it; every number is known beforehand.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Moody, call, shown, startTeam } from './lib/moody.mjs';
+import { until } from './lib/process.mjs';
+
+async function scene(count, pool, play, { weights = [], chain = [], ...more } = {}) {
+    const servers = [];
+    for (let i = 0; i < count; i++) servers.push(await new Moody().start());
+    weights.forEach((weight, i) => (servers[i].options = { weight }));
+    let weir;
+    try {
+        weir = await startTeam(servers, { chain: [...chain, { pool }], ...more });
+        await play({ weir, servers });
+    } finally {
+        servers.forEach(server => server.release());
+        await weir?.stop();
+        await Promise.all(servers.map(server => server.stop()));
+    }
+}
+
+async function calls(weir, count, options) {
+    for (let i = 0; i < count; i++) assert.equal((await call(weir, options)).status, 200);
+}
+const shares = servers => servers.map(server => server.calls);
+
+test('pool: round_robin_gives_every_server_the_same', () =>
+    scene(3, { strategy: 'round_robin' }, async ({ weir, servers }) => {
+        await calls(weir, 30);
+        assert.deepEqual(shares(servers), [10, 10, 10]);
+    }));
+
+test('pool: weighted_round_robin_gives_by_weight', () =>
+    scene(
+        3,
+        { strategy: 'weighted_round_robin' },
+        async ({ weir, servers }) => {
+            await calls(weir, 28);
+            assert.deepEqual(shares(servers), [20, 4, 4]);
+        },
+        { weights: [5, 1, 1] }
+    ));
+
+test('pool: least_loaded_leaves_a_busy_server_alone', () =>
+    scene(2, { strategy: 'least_loaded' }, async ({ weir, servers: [busy, free] }) => {
+        busy.mood = 'held';
+        const held = call(weir); // equals take turns, and the first is the busy one
+        await until(() => busy.held.length === 1, 'the call is at the busy one');
+        await calls(weir, 10);
+        assert.deepEqual([busy.calls, free.calls], [1, 10]);
+        busy.release();
+        await held;
+    }));
+
+for (const strategy of ['least_latency', 'peak_ewma'])
+    test(`pool: ${strategy}_prefers_the_server_that_answers_sooner`, () =>
+        scene(
+            2,
+            { strategy },
+            async ({ weir, servers: [slow, fast] }) => {
+                slow.delay = 60;
+                await calls(weir, 20);
+                assert.ok(fast.calls >= 17, `the fast one has ${fast.calls}, the slow one ${slow.calls}`);
+                assert.ok(slow.calls >= 1, 'both were tried');
+            },
+            { modules: ['peak_ewma'] }
+        ));
+
+test('pool: hash_sends_the_same_header_to_the_same_server', () =>
+    scene(4, { strategy: 'hash', hash_by: 'header', hash_header: 'X-Tenant' }, async ({ weir, servers }) => {
+        const owner = async tenant => {
+            const before = shares(servers);
+            await calls(weir, 3, { headers: { 'x-tenant': tenant } });
+            const after = shares(servers).map((count, i) => count - before[i]);
+            assert.deepEqual(after.filter(Boolean), [3], `all of ${tenant} go to one server`);
+            return after.indexOf(3);
+        };
+        const owners = new Set();
+        for (let i = 0; i < 12; i++) owners.add(await owner(`tenant-${i}`));
+        assert.ok(owners.size > 1, 'and not all tenants to the same');
+    }));
+
+test('pool: adaptive_turns_to_the_healthy_one_and_shows_its_scores', () =>
+    scene(2, { strategy: 'adaptive' }, async ({ weir, servers: [bad, good] }) => {
+        for (let i = 0; i < 4; i++) await call(weir, { name: 'failing' });
+        assert.deepEqual([bad.calls, good.calls], [2, 2]);
+        await calls(weir, 4);
+        const { servers, strategy } = await shown(weir, 'pool');
+        assert.equal(strategy, 'adaptive');
+        for (const server of [bad, good]) {
+            const { requests, errors, score, latency_us } = servers[server.name];
+            assert.equal(requests, server.calls);
+            assert.equal(errors, 2);
+            assert.equal(score.errors, 1 - errors / requests);
+            assert.equal(score.age, 1);
+            assert.equal(score.latency, 1 - latency_us / 50000);
+            assert.ok(Math.abs(score.total - (0.5 * score.latency + 0.3 * score.errors + 0.2 * score.age)) < 1e-9);
+        }
+    }));
+
+test('pool: the_figures_are_those_of_all_workers_whoever_is_asked', () =>
+    scene(
+        2,
+        { strategy: 'round_robin', min: 0, max: 8 },
+        async ({ weir, servers }) => {
+            servers.forEach(server => (server.mood = 'held'));
+            const held = Array.from({ length: 8 }, () => call(weir));
+            await until(() => servers[0].held.length + servers[1].held.length === 8, 'all are at the servers');
+            for (let i = 0; i < 6; i++) {
+                const { links, busy, idle, connecting, waiting, opened, failed } = await shown(weir, 'pool');
+                const seen = { links, busy, idle, connecting, waiting, opened, failed };
+                assert.deepEqual(seen, { links: 8, busy: 8, idle: 0, connecting: 0, waiting: 0, opened: 8, failed: 0 });
+            }
+            servers.forEach(server => server.release());
+            await Promise.all(held);
+            await until(async () => (await shown(weir, 'pool')).busy === 0, 'all links are idle');
+            const pool = await shown(weir, 'pool');
+            assert.deepEqual([pool.links, pool.idle], [8, 8]);
+            for (const server of servers) {
+                const { in_flight, requests, errors } = pool.servers[server.name];
+                assert.deepEqual({ in_flight, requests, errors }, { in_flight: 0, requests: server.calls, errors: 0 });
+            }
+        },
+        { workers: 3 }
+    ));
+
+test('pool: who_waits_is_counted_and_gets_the_next_link_or_pool_full', () =>
+    scene(1, { max: 1, acquire_timeout: '300ms', max_waiting: 2 }, async ({ weir, servers: [server] }) => {
+        server.mood = 'held';
+        const first = call(weir);
+        await until(() => server.held.length === 1, 'the first is at the server');
+        const others = [call(weir), call(weir)];
+        await until(async () => (await shown(weir, 'pool')).waiting === 2, 'two wait');
+        const { status, reason } = await call(weir);
+        assert.deepEqual([status, reason], [503, 'pool_full']);
+        for (const { reason: why } of await Promise.all(others)) assert.equal(why, 'pool_full');
+        const { waiting, waited } = await shown(weir, 'pool');
+        assert.deepEqual({ waiting, waited }, { waiting: 0, waited: 3 }); // the first waited for its link to open
+        server.release();
+        assert.equal((await first).status, 200);
+    }));
+
+test('pool: a_server_that_cannot_be_reached_is_counted_and_the_others_serve', () =>
+    scene(2, { min: 0 }, async ({ weir, servers: [gone, here] }) => {
+        await gone.stop();
+        await calls(weir, 6);
+        assert.equal(here.calls, 6);
+        const { servers, failed } = await shown(weir, 'pool');
+        assert.ok(failed >= 1);
+        assert.equal(servers[gone.name].failed, failed);
+        await gone.again();
+    }));
+
+test('pool: a_strategy_that_is_not_there_is_refused_with_those_that_are', async () => {
+    await assert.rejects(
+        scene(1, { strategy: 'peak_ewma' }, () => {}),
+        /there is no strategy peak_ewma.*round_robin.*balancer among `modules:`/
+    );
+});
