@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "command.h"
 #include "http1.h"
 #include "log.h"
 #include "proc.h"
@@ -118,8 +119,35 @@ static bool path_is(weir_slice_t target, const char *path)
     return weir_slice_eq(target, weir_slice_str(path));
 }
 
+/* Only from this machine, and from no web page that is open on it: a browser says where a POST comes from. */
+static bool visitor_may_command(const visitor_t *v, const weir_head_t *head)
+{
+    weir_slice_t peer = stream_peer(v->stream);
+    bool is_near = peer.n == 0 || weir_slice_starts(peer, WEIR_LIT("127.")) ||
+                   weir_slice_starts(peer, WEIR_LIT("unix")) || weir_slice_eq(peer, WEIR_LIT("::1"));
+    return is_near && weir_head_value(head, WEIR_FIELD_ORIGIN).n == 0;
+}
+
+static void visitor_command(visitor_t *v, const weir_head_t *head)
+{
+    weir_error_t err = {"done"};
+    uint16_t status = 403;
+    if (visitor_may_command(v, head))
+        status =
+            command_run(weir_slice(head->target.p + strlen(COMMAND_PATH), head->target.n - strlen(COMMAND_PATH)), &err);
+    else
+        weir_error(&err, "commands are taken from this machine only");
+    size_t n = strlen(err.text);
+    snprintf(err.text + (n < sizeof(err.text) - 1 ? n : n - 1), 2, "\n");
+    visitor_answer(v, &(answer_t){status, "text/plain", err.text}, false);
+}
+
 static void visitor_serve(visitor_t *v, const weir_head_t *head)
 {
+    if (weir_slice_starts(head->target, WEIR_LIT(COMMAND_PATH)) && weir_slice_eq(head->method, WEIR_LIT("POST"))) {
+        visitor_command(v, head);
+        return;
+    }
     bool is_head_only = weir_slice_eq(head->method, WEIR_LIT("HEAD"));
     bool is_known =
         path_is(head->target, "/healthz") || path_is(head->target, "/readyz") || path_is(head->target, "/status");

@@ -14,7 +14,8 @@
 
 static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen]\n"
                             "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
-                            "       weir status | modules [NAME] | schema\n";
+                            "       weir status | modules [NAME] | schema\n"
+                            "       weir MODULE WORD UPSTREAM[/SERVER]\n";
 
 static const char help_text[] =
     "\n"
@@ -32,6 +33,9 @@ static const char help_text[] =
     "  status              what the running weir says of itself (needs `admin:` in the configuration)\n"
     "  modules [NAME]      the modules there are, or the options of one\n"
     "  schema              a JSON Schema of the configuration, for editors\n"
+    "  MODULE WORD UPSTREAM[/SERVER]\n"
+    "                      tell a module of the running weir to do something (needs `admin:`); `weir modules NAME`\n"
+    "                      says which words it knows\n"
     "\n"
     "weir runs in the foreground and ends with Ctrl-C. Status: 0 good, 1 failed, 2 wrong command line.\n";
 
@@ -223,14 +227,31 @@ static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
     }
     if (command == CLI_MODULES && optind < argc)
         cli->module = argv[optind++];
+    if (command == CLI_COMMAND && optind + 3 <= argc) {
+        cli->module = argv[optind];
+        cli->word = argv[optind + 1];
+        cli->target = argv[optind + 2];
+        optind += 3;
+    }
     if (optind < argc)
         wrong(cli, "too much:", argv[optind], "", NULL, see_help);
+}
+
+/* Three words of which the first is none of ours: a module's name, what it is told, and about which upstream. */
+static bool is_for_module(int argc, char **argv)
+{
+    return argc >= 3 && argv[0][0] != '-' && argv[1][0] != '-' && argv[2][0] != '-';
 }
 
 static void parse_command(cli_t *cli, int argc, char **argv)
 {
     const char *name = argv[0];
     int command = word_value(name, commands);
+    if (command < 0 && is_for_module(argc, argv)) {
+        optind = 0;
+        parse_tool(cli, CLI_COMMAND, argc + 1, argv - 1); /* there is always a word before: the program's own name */
+        return;
+    }
     if (command < 0) {
         wrong(cli, "there is no command", name, "", nearest_word(name, commands),
               strpbrk(name, "./") == NULL ? see_help : "a configuration is named after -c");

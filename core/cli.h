@@ -13,6 +13,7 @@ typedef enum cli_command {
     CLI_STATUS,
     CLI_MODULES,
     CLI_SCHEMA,
+    CLI_COMMAND,
     CLI_VERSION,
     CLI_BUILD,
     CLI_HELP,
@@ -25,7 +26,8 @@ typedef struct cli {
     bool is_file_given;
     bool is_daemon;
     int signal;                       /* of CLI_SIGNAL */
-    const char *module;               /* of CLI_MODULES, or NULL */
+    const char *module;               /* of CLI_MODULES, or NULL; of CLI_COMMAND */
+    const char *word, *target;        /* of CLI_COMMAND: what it is told, and about which upstream or server */
     const char *topic;                /* of CLI_HELP: the command, or NULL */
     const char *listen, *path, *name; /* of CLI_RUN; name may be NULL */
     char *const *program;             /* likewise: argv of the server, ended by NULL */

@@ -71,6 +71,8 @@ static int dispatch(const cli_t *cli, const title_t *title)
         return tool_modules(cli);
     case CLI_SCHEMA:
         return tool_schema(cli);
+    case CLI_COMMAND:
+        return tool_command(cli);
     case CLI_VERSION:
         return version();
     case CLI_BUILD:

@@ -12,6 +12,7 @@ int tool_signal(const cli_t *cli);
 int tool_status(const cli_t *cli);
 int tool_modules(const cli_t *cli);
 int tool_schema(const cli_t *cli);
+int tool_command(const cli_t *cli);
 int tool_build(void);
 
 /* What every tool begins and ends with: a context in `proc`, the configuration in it. tool_end() says the error, also that of

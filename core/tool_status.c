@@ -1,4 +1,4 @@
-/* tool_status.c: `weir status`: asks the running weir at its `admin:` address, and shows the answer. */
+/* tool_status.c: `weir status`, and commands to modules: asks the running weir at its `admin:` address, and shows the answer. */
 #include <errno.h>
 #include <jansson.h>
 #include <netdb.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "command.h"
 #include "config.h"
 #include "tool.h"
 
@@ -109,26 +110,37 @@ static int body_print(const char *body, weir_error_t *err)
     return rc == 0 && putchar('\n') == '\n' ? WEIR_OK : weir_error(err, "cannot write the status");
 }
 
-static int status_ask(int fd, weir_error_t *err)
+static int command_taken(const char *body, weir_error_t *err)
 {
-    static const char request[] = "GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n";
-    if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
+    (void)body, (void)err;
+    return WEIR_OK;
+}
+
+/* Send a request, and do with the answer's body what `take` does. */
+static int admin_ask(int fd, const char *request, int (*take)(const char *body, weir_error_t *err), weir_error_t *err)
+{
+    size_t n = strlen(request);
+    if (send(fd, request, n, MSG_NOSIGNAL) != (ssize_t)n)
         return weir_error(err, "cannot ask admin: %s", strerror(errno));
     char *answer = answer_read(fd);
     if (answer == NULL)
         return weir_error(err, "admin: does not answer: %s", strerror(errno));
     char *body = strstr(answer, "\r\n\r\n");
     int rc;
-    if (body == NULL || strncmp(answer, "HTTP/1.", 7) != 0 || strncmp(answer + 8, " 200", 4) != 0)
+    bool is_http = body != NULL && strncmp(answer, "HTTP/1.", 7) == 0;
+    if (is_http && take == command_taken && strncmp(answer + 8, " 200", 4) != 0)
+        rc = weir_error(err, "%.*s", (int)strcspn(body + 4, "\n"), body + 4);
+    else if (!is_http || strncmp(answer + 8, " 200", 4) != 0)
         rc = weir_error(err, "admin: answers '%.*s'; is it weir that listens there?", (int)strcspn(answer, "\r\n"),
                         answer);
     else
-        rc = body_print(body + 4, err);
+        rc = take(body + 4, err);
     free(answer);
     return rc;
 }
 
-static int status_show(const config_t *config, const char *file, weir_error_t *err)
+static int admin_visit(const config_t *config, const char *file, const char *request,
+                       int (*take)(const char *body, weir_error_t *err), weir_error_t *err)
 {
     if (config->admin_listen == NULL)
         return weir_error(
@@ -137,7 +149,7 @@ static int status_show(const config_t *config, const char *file, weir_error_t *e
     int fd = connect_admin(config->admin_listen, err);
     if (fd < 0)
         return WEIR_EFAIL;
-    int rc = status_ask(fd, err);
+    int rc = admin_ask(fd, request, take, err);
     close(fd);
     return rc;
 }
@@ -148,6 +160,32 @@ int tool_status(const cli_t *cli)
     weir_error_t err = {""};
     int rc = tool_begin(&context, cli, &err);
     if (rc == WEIR_OK)
-        rc = status_show(context.config, cli->file, &err);
+        rc =
+            admin_visit(context.config, cli->file, "GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n", body_print, &err);
+    return tool_end(&context, rc, &err);
+}
+
+static int command_send(const config_t *config, const cli_t *cli, weir_error_t *err)
+{
+    char request[1024];
+    const char *words[] = {cli->module, cli->word, cli->target};
+    for (size_t i = 0; i < 3; i++)
+        if (words[i][strcspn(words[i], " \t\r\n?#%")] != '\0')
+            return weir_error(err, "'%s' is no name of a module, a command or a server", words[i]);
+    int n = snprintf(request, sizeof(request),
+                     "POST " COMMAND_PATH "%s/%s/%s HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", words[0],
+                     words[1], words[2]);
+    if (n < 0 || (size_t)n >= sizeof(request))
+        return weir_error(err, "the command is too long");
+    return admin_visit(config, cli->file, request, command_taken, err);
+}
+
+int tool_command(const cli_t *cli)
+{
+    proc_t context;
+    weir_error_t err = {""};
+    int rc = tool_begin(&context, cli, &err);
+    if (rc == WEIR_OK)
+        rc = command_send(context.config, cli, &err);
     return tool_end(&context, rc, &err);
 }

@@ -388,7 +388,8 @@ static const weir_exchange_module_t breaker_module = {
 WEIR_MODULE = {
     WEIR_MODULE_HEADER,
     .name = "breaker",
-    .doc = "stops sending to a server that fails, and tries now and then whether it is back; stands before the pool",
+    .doc = "stops sending to a server that fails, and tries now and then whether it is back; stands before the pool; "
+           "by hand: weir breaker open|close UPSTREAM[/SERVER]",
     .options = breaker_options,
     .options_size = sizeof(options_t),
     .exchange = &breaker_module,

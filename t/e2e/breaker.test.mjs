@@ -1,9 +1,12 @@
 // Circuits: what a server's failures do to those who come after, counted at the server, at the client and in /status.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Moody, call, modern, shown, startTeam } from './lib/moody.mjs';
-import { descendants, until } from './lib/process.mjs';
+import { descendants, run, until } from './lib/process.mjs';
 import { Connection, rpc } from './lib/raw.mjs';
+import { binary } from './lib/weir.mjs';
 
 /* A scene: its servers, a weir before them with this breaker, and an end. */
 async function scene(options, play, { count = 1, ...more } = {}) {
@@ -188,6 +191,49 @@ test('breaker: of_two_servers_the_one_that_works_gets_all', () =>
         },
         { count: 2 }
     ));
+
+/* `weir ARGUMENTS`, said to the running one. */
+async function say(weir, ...args) {
+    const file = join(weir.folder, 'say.yaml');
+    writeFileSync(file, readFileSync(weir.file, 'utf8').replace(/admin: .*/, `admin: { listen: "${new URL(weir.admin('/')).host}" }`));
+    return run(binary, [...args, '-c', file]);
+}
+
+test('breaker: by_hand_a_circuit_opens_and_stays_so_until_it_is_closed_by_hand', () =>
+    scene(
+        { timeout: '1ms' },
+        async ({ weir, servers: [one, other] }) => {
+            assert.equal((await say(weir, 'breaker', 'open', `team/${one.name}`)).output, '');
+            assert.deepEqual(statuses(await calls(weir, 6)), [200, 200, 200, 200, 200, 200]);
+            assert.deepEqual([one.calls, other.calls], [0, 6]);
+            assert.equal((await circuit(weir, one)).state, 'held_open');
+            assert.equal((await say(weir, 'breaker', 'open', 'team')).code, 0);
+            const [{ status, reason, headers }] = await calls(weir, 1);
+            assert.deepEqual([status, reason, headers['retry-after']], [503, 'breaker_open', '1']);
+            assert.equal((await say(weir, 'breaker', 'close', 'team')).code, 0);
+            assert.deepEqual(statuses(await calls(weir, 2)), [200, 200]);
+            assert.deepEqual([one.calls, other.calls], [1, 7]);
+            assert.equal(weir.stderr().match(/opened by hand/g).length, 2);
+        },
+        { count: 2, workers: 2 }
+    ));
+
+test('breaker: what_is_said_wrongly_by_hand_is_told', () =>
+    scene({}, async ({ weir, server }) => {
+        const refused = async (pattern, ...args) => {
+            const { code, stderr } = await say(weir, ...args);
+            assert.equal(code, 1);
+            assert.match(stderr, pattern);
+        };
+        await refused(/no command shut; there are open and close/, 'breaker', 'shut', 'team');
+        await refused(/there is no upstream tema/, 'breaker', 'open', 'tema');
+        await refused(/upstream team has no server 10\.0\.0\.1:1/, 'breaker', 'open', 'team/10.0.0.1:1');
+        await refused(/upstream team has no bracker in its chain that takes commands/, 'bracker', 'open', 'team');
+        const url = weir.admin('/modules/breaker/open/team');
+        assert.equal((await fetch(url)).status, 404);
+        assert.equal((await fetch(url, { method: 'POST', headers: { origin: 'https://evil.example' } })).status, 403);
+        assert.equal((await circuit(weir, server)).state, 'closed');
+    }));
 
 test('breaker: a_stdio_server_that_dies_opens_its_circuit_in_the_keeper', async () => {
     const dying = {
