@@ -53,6 +53,7 @@ int room_enter(const process_args_t *args, weir_error_t *err)
 
 void room_leave(void)
 {
+    timers_end_turn(proc->timers);
     exchanges_free(proc->exchanges);
     codecs_free(proc->codecs);
     modules_free(proc->modules);

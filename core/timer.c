@@ -91,7 +91,7 @@ static void fire_due(struct timers *timers)
         arm(timers, timer->deadline_ms);
 }
 
-static void fire_turn_end(struct timers *timers)
+void timers_end_turn(struct timers *timers)
 {
     while (!weir_list_empty(&timers->turn_end))
         fire(WEIR_CONTAINER(timers->turn_end.next, weir_timer_t, node));
@@ -101,7 +101,7 @@ void timers_run(struct timers *timers, uint64_t now)
 {
     timers->now = now;
     fire_due(timers);
-    fire_turn_end(timers);
+    timers_end_turn(timers);
 }
 
 static void on_nearest(struct ev_loop *loop, struct ev_timer *w, int events)
@@ -121,7 +121,7 @@ static void on_turn_begins(struct ev_loop *loop, struct ev_check *w, int events)
 static void on_turn_ends(struct ev_loop *loop, struct ev_prepare *w, int events)
 {
     (void)loop, (void)events;
-    fire_turn_end(w->data);
+    timers_end_turn(w->data);
 }
 
 /* The two that mark the turn do not keep the loop alive. */

@@ -28,6 +28,9 @@ bool timer_is_running(const weir_timer_t *timer);
  * callback that asks for them. A timer that asks while this very work runs is served in the same turn too. */
 void timer_at_turn_end(weir_timer_t *timer);
 
+/* Do the work of the turn's end now: in a process that is about to leave there will be no other turn. */
+void timers_end_turn(struct timers *timers);
+
 /* Set the time and fire what is due, in the order of the deadlines, then the work of the turn's end. */
 void timers_run(struct timers *timers, uint64_t now);
 
