@@ -1,7 +1,7 @@
 // Processes are killed: only what was in flight in them is lost, they come back, and nothing of theirs is left behind.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { call, child, Connection, demo, descriptors, gone, hold, http, inHouse, listen, look, nextEvent, open, pidOf, plan, recorder, release, rpc, servedBy, session, startServer, stdio, textOf, until, wait } from './lib/house.mjs'; // prettier-ignore
+import { breed, call, child, Connection, demo, descriptors, gone, hold, http, inHouse, listen, nextEvent, open, pidOf, plan, recorder, release, rpc, servedBy, session, startServer, stdio, textOf, until, wait } from './lib/house.mjs'; // prettier-ignore
 
 let server;
 before(async () => {
@@ -88,13 +88,6 @@ test(
         assert.equal(textOf(await call(one, 'echo', { message: 'back' })), 'back');
     })
 );
-
-/* What a server has started, in every way there is to get away. */
-const breed = async one => {
-    const pids = [await pidOf(one)];
-    for (const how of ['plain', 'deaf', 'daemon']) pids.push(Number(textOf(await call(one, 'start', { how }))));
-    return pids.map(look);
-};
 
 const allGone = brood =>
     until(

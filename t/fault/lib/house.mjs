@@ -120,7 +120,7 @@ export async function open(configuration, options) {
 }
 
 /* Ends what hangs; nothing is measured by it. */
-const limited = (playing, seconds = 90) => {
+export const inTime = (playing, seconds = 90) => {
     let timer;
     const limit = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`the scene hangs: ${seconds} s`)), 1000 * seconds)));
     return Promise.race([playing, limit]).finally(() => clearTimeout(timer));
@@ -130,7 +130,7 @@ const limited = (playing, seconds = 90) => {
 export const inHouse = (configuration, play, options) => async () => {
     const house = await open(await (typeof configuration === 'function' ? configuration() : configuration), options);
     try {
-        await limited(play(house));
+        await inTime(play(house));
     } catch (error) {
         error.message += `\n--- the log of weir:\n${house.stderr()}`;
         house.task.child.kill('SIGKILL');
@@ -185,6 +185,13 @@ export async function wait(house, one, id = 'waiting') {
     const reply = one.post(rpc('tools/call', { name: 'wait', arguments: {} }, id));
     await until(() => house.logged('stderr: waiting').length > before, 'the server has the call');
     return { reply };
+}
+
+/* What a server has started, in every way there is to get away: itself, and what it is to take along. */
+export async function breed(one) {
+    const pids = [await pidOf(one)];
+    for (const how of ['plain', 'deaf', 'daemon']) pids.push(Number(textOf(await call(one, 'start', { how }))));
+    return pids.map(look);
 }
 
 /* The session's own stream. */
