@@ -49,6 +49,9 @@ describe('params', { skip: !ways.includes('stdio') }, () => {
             sessions: how('lists'),
             fails: how('fails'),
             dies: how('dies'),
+            none: how('none'),
+            endless: how('endless'),
+            changes: how('changes'),
             silent: how('silent', { reply_timeout: '4s' })
         };
         weir = await startWeir(configure(upstreams));
@@ -135,6 +138,28 @@ describe('params', { skip: !ways.includes('stdio') }, () => {
         runs(await call('query', { region: 'x' }, { 'mcp-param-place': 'x' }), 'query');
         assert.equal((await told()).lists, 5);
         listener.close();
+    });
+
+    scene('a_list_that_changes_while_weir_asks_for_it_serves_those_that_wait_and_nobody_else', async () => {
+        url = weir.url('edge', '/changes');
+        runs(await call('query', { region: 'x' }, { 'mcp-param-region': 'x' }), 'query');
+        mismatch(await call('query', { region: 'x' }, { 'mcp-param-region': 'x' }), /Mcp-Param-Area is missing/);
+        assert.equal((await told()).lists, 4, 'two questions, two pages each');
+    });
+
+    scene('a_server_without_a_list_of_tools_is_called_unchecked_and_that_is_worth_no_word', async () => {
+        url = weir.url('edge', '/none');
+        runs(await call('query', { region: 'x' }), 'query');
+        assert.equal((await told()).lists, 1);
+        assert.equal(logged('none: ').length, 0);
+    });
+
+    scene('a_list_without_an_end_is_read_up_to_a_bound_and_what_it_says_counts', async () => {
+        url = weir.url('edge', '/endless');
+        mismatch(await call('move', { target: { zone: 'x' } }), /Mcp-Param-Zone is missing/);
+        runs(await call('query', { region: 'x' }), 'query');
+        assert.equal((await told()).lists, 100);
+        assert.equal(logged('endless: ').length, 1);
     });
 
     for (const name of ['fails', 'silent'])

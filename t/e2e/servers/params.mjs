@@ -4,6 +4,9 @@
 //   silent    never answered
 //   fails     answered with an error
 //   dies      the end of this process
+//   none      there is no such method
+//   endless   every page names another one
+//   changes   as `lists`, but the first time query's field becomes Mcp-Param-Area between question and answer
 //
 // Tools:
 //
@@ -40,8 +43,18 @@ function list(id, { cursor } = {}) {
     told.lists += 1;
     if (how === 'dies') process.exit(0);
     if (how === 'fails') write({ id, error: { code: -32603, message: 'no list today' } });
-    if (how === 'lists') write({ id, result: { resultType: 'complete', ttlMs: 0, cacheScope: 'private', ...pages[cursor]() } });
+    if (how === 'none') unknown(id, 'tools/list');
+    if (how === 'endless') cursor = 'page "2"';
+    const result = { resultType: 'complete', ttlMs: 0, cacheScope: 'private', ...pages[cursor]() };
+    if (how === 'endless') result.nextCursor = 'more';
+    if (how === 'changes' && told.lists === 1) {
+        field = 'Area';
+        write({ method: 'notifications/tools/list_changed' });
+    }
+    if (['lists', 'changes', 'endless'].includes(how)) write({ id, result });
 }
+
+const unknown = (id, method) => write({ id, error: { code: -32601, message: `no method ${method}` } });
 
 function call(id, { name, arguments: args = {} }) {
     told.calls.push(name);
@@ -68,5 +81,5 @@ const methods = {
 
 createInterface({ input: process.stdin }).on('line', line => {
     const { id, method, params } = JSON.parse(line);
-    if (id !== undefined) (methods[method] ?? (() => write({ id, error: { code: -32601, message: `no method ${method}` } })))(id, params);
+    if (id !== undefined) (methods[method] ?? (() => unknown(id, method)))(id, params);
 });
