@@ -13,7 +13,8 @@
 /* What is known of a server at this moment. Those of a window: of the last 30 to 60 seconds. */
 typedef struct weir_load {
     weir_server_t *server;
-    uint32_t weight;           /* configured, times 100; less while the server starts slowly. Never 0 */
+    uint32_t ramp;             /* 100; less while the server starts slowly, never 0 */
+    uint32_t weight;           /* the configured one, times ramp */
     uint32_t in_flight;        /* exchanges */
     uint64_t requests, errors; /* of the window: exchanges that have ended, and those of them that failed */
     uint64_t answered;         /* of the window: those that `answered_us` adds up */

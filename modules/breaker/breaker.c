@@ -138,21 +138,16 @@ static bool may_probe(const weir_exchange_t *ex)
     return ex->verb == WEIR_VERB_MESSAGE;
 }
 
-static bool trip_begin(breaker_t *b, guard_t *g, weir_exchange_t *ex, trip_t *trip)
+static bool trip_ask(breaker_t *b, guard_t *g, weir_exchange_t *ex, trip_t *trip)
 {
     circuit_change_t change = {0};
     uint64_t now = b->host->now_ms();
     bool is_through = (may_probe(ex) || circuit_state(g->circuit) == CIRCUIT_CLOSED) &&
                       circuit_admit(g->circuit, &b->limits, now, &trip->pass, &change);
     tell(b, g, &change, "");
-    if (!is_through) {
+    if (!is_through)
         b->host->exchange_retry_after(ex, circuit_wait_ms(g->circuit, &b->limits, now));
-        return false;
-    }
-    trip->guard = g;
-    trip->has_link = ex->link != NULL;
-    g->on_their_way += !trip->has_link;
-    return true;
+    return is_through;
 }
 
 static bool breaker_admit(void *self, weir_server_t *server, weir_exchange_t *ex, void *state)
@@ -164,8 +159,14 @@ static bool breaker_admit(void *self, weir_server_t *server, weir_exchange_t *ex
         return circuit_would_admit(g->circuit, &b->limits, b->host->now_ms());
     if (trip->guard == g)
         return true;
-    trip_leave(trip);
-    return trip_begin(b, g, ex, trip);
+    if (trip->guard != NULL)
+        trip_leave(trip);
+    if (!circuit_is_quiet(g->circuit) && !trip_ask(b, g, ex, trip))
+        return false;
+    trip->guard = g;
+    trip->has_link = ex->link != NULL;
+    g->on_their_way += !trip->has_link;
+    return true;
 }
 
 static void breaker_leased(void *self, weir_exchange_t *ex, void *state)
@@ -207,6 +208,10 @@ static void breaker_end(void *self, weir_exchange_t *ex, void *state, const weir
     *b->refused.mine += outcome->reason == WEIR_REASON_BREAKER_OPEN;
     if (g == NULL)
         return;
+    if (trip->has_link && trip->pass.taken == 0 && circuit_is_quiet(g->circuit) && !weir_outcome_failed(outcome)) {
+        trip->guard = NULL;
+        return;
+    }
     uint32_t cause = trip->has_link ? cause_of(outcome) : 0;
     circuit_change_t change = {0};
     char text[32];

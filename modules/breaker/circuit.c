@@ -8,7 +8,8 @@
 /* The word: 2 bits of state, 14 of count, 48 of time. */
 #define STATE_BITS 2u
 #define COUNT_BITS 14u
-#define TIME_SHIFT (STATE_BITS + COUNT_BITS)
+#define TIME_SHIFT (STATE_BITS + COUNT_BITS) /* circuit_is_quiet() knows that it is 16 */
+_Static_assert(TIME_SHIFT == 16 && CIRCUIT_CLOSED == 0, "a closed circuit without failures has 16 zero bits");
 
 /* A place: 22 bits of pid, which Linux never exceeds, and 42 of the time until which it is taken. */
 #define PID_BITS 22u

@@ -84,6 +84,12 @@ bool circuit_would_admit(circuit_t *c, const circuit_limits_t *limits, uint64_t 
 circuit_change_t circuit_hold(circuit_t *c);
 circuit_change_t circuit_close(circuit_t *c);
 
+/* As it is nearly always: closed, and the last exchange succeeded. */
+static inline bool circuit_is_quiet(const circuit_t *c)
+{
+    return (atomic_load_explicit(&c->word, memory_order_relaxed) & 0xffffu) == 0;
+}
+
 circuit_state_t circuit_state(const circuit_t *c);
 uint32_t circuit_count(const circuit_t *c);
 uint32_t circuit_probes(const circuit_t *c, uint64_t now_ms); /* under way */

@@ -43,18 +43,17 @@ bool choice_admits(const wait_t *w, const pool_server_t *s)
     return s->pool->host->server_admits(s->server, w->ex);
 }
 
-/* The servers that pass the test and that an exchange would be let through to. */
+/* The servers that pass the test. */
 static uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < pool->nservers; i++)
-        if (test(&pool->servers[i], w) && pool->host->server_admits(pool->servers[i].server, NULL))
+        if (test(&pool->servers[i], w))
             pool->candidates[n++] = i;
     return n;
 }
 
-/* The strategy's choice of them. Between the question whether one would be let through and the answer that this one is, another
- * process may have taken the place: then the next best. */
+/* The strategy's choice of them; where the other modules of the chain refuse that one, the next best. */
 static pool_server_t *choice_of(pool_t *pool, const wait_t *w, choice_test_t *test)
 {
     uint32_t n = candidates_of(pool, w, test);

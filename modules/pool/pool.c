@@ -100,7 +100,7 @@ static int server_init(pool_t *pool, uint32_t index, weir_error_t *err)
     s->server->pooled = s;
     s->pool = pool;
     s->load = &pool->loads[index];
-    *s->load = (weir_load_t){.server = s->server, .weight = 100 * s->server->weight};
+    *s->load = (weir_load_t){.server = s->server, .ramp = 100, .weight = 100 * s->server->weight};
     s->refill = (weir_timer_t){.fire = on_refill, .arg = s};
     weir_list_init(&s->refill.node);
     weir_list_init(&s->connecting);

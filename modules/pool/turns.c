@@ -21,8 +21,7 @@ typedef struct turns {
 /* As much as the server's slow start leaves of an equal share. */
 static int64_t share_equal(const weir_load_t *load)
 {
-    int64_t share = (int64_t)load->weight / load->server->weight;
-    return share > 0 ? share : 1;
+    return load->ramp;
 }
 
 static int64_t share_weight(const weir_load_t *load)

@@ -212,7 +212,7 @@ test('breaker: by_hand_a_circuit_opens_and_stays_so_until_it_is_closed_by_hand',
             assert.deepEqual([status, reason, headers['retry-after']], [503, 'breaker_open', '1']);
             assert.equal((await say(weir, 'breaker', 'close', 'team')).code, 0);
             assert.deepEqual(statuses(await calls(weir, 2)), [200, 200]);
-            assert.deepEqual([one.calls, other.calls], [1, 7]);
+            assert.equal(one.calls + other.calls, 8);
             assert.equal(weir.stderr().match(/opened by hand/g).length, 2);
         },
         { count: 2, workers: 2 }

@@ -47,7 +47,7 @@ static void begin(const weir_balancer_t *b, uint32_t n, const uint32_t *weights)
     for (uint32_t i = 0; i < n; i++) {
         snprintf(names[i], sizeof(names[i]), "10.0.0.%u:3000", i + 1);
         servers[i] = (weir_server_t){.index = i, .name = names[i], .weight = weights == NULL ? 1 : weights[i]};
-        loads[i] = (weir_load_t){.server = &servers[i], .weight = 100 * servers[i].weight};
+        loads[i] = (weir_load_t){.server = &servers[i], .ramp = 100, .weight = 100 * servers[i].weight};
         all[i] = i;
     }
     const weir_balancing_t balancing = {.loads = loads, .hash_by = WEIR_HASH_SESSION};
@@ -130,7 +130,7 @@ static void a_server_that_starts_slowly_gets_a_part_of_its_turns(void **state)
 {
     (void)state;
     begin(&strategy_round_robin, 2, NULL);
-    loads[1].weight = 25;
+    loads[1].ramp = 25;
     uint32_t counts[2] = {0};
     for (int i = 0; i < 125; i++)
         counts[choose()]++;
