@@ -16,7 +16,7 @@
 /* How many fields have this name; `value` becomes the first one's. */
 static unsigned find_field(weir_slice_t fields, weir_slice_t name, weir_slice_t *value)
 {
-    const char *p = fields.p, *end = fields.p + fields.n;
+    const char *p = fields.p, *end = fields.n == 0 ? p : p + fields.n;
     unsigned count = 0;
     while (p < end) {
         const char *colon = memchr(p, ':', (size_t)(end - p));
