@@ -60,6 +60,7 @@ typedef struct conf_upstream {
     size_t nchain;
     conf_server_t *servers;
     size_t nservers;
+    const char *fallback; /* an upstream, or a server of this one; NULL: none */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
     uint64_t max_message;

@@ -107,6 +107,10 @@ const weir_option_t conf_upstream_options[] = {
      "the longest silence before an answer, or between two parts of it"},
     {"probe_timeout", WEIR_TYPE_DURATION, UPSTREAM(probe_timeout_ms), "10s", 1, DAY_MS, NULL, false,
      "how long a server may take to say which era it speaks"},
+    {"fallback", WEIR_TYPE_STRING, UPSTREAM(fallback), NULL, 0, 0, NULL, false,
+     "what serves while its breaker lets nothing through: another upstream, of any transport, or one of its own "
+     "servers by "
+     "name (10.0.0.12:3000), which then serves nothing else"},
     {"buffer_limit", WEIR_TYPE_SIZE, UPSTREAM(buffer_limit), "256KiB", 4096, 1073741824, NULL, false,
      "bytes that wait for one client, or for one server, before the other side is stopped"},
     {"max_message", WEIR_TYPE_SIZE, UPSTREAM(max_message), "4MiB", 1024, 1073741824, NULL, false,

@@ -187,7 +187,7 @@ void exchange_start(weir_exchange_t *pub)
     pub->upstream = &up->pub;
     if (grant_open(ex) != WEIR_OK)
         return;
-    exchange_enter(ex, up);
+    exchange_enter(ex, ex->upstream); /* its session may be one of the fallback's */
 }
 
 /* Room for the per-exchange states of all modules of the chain, zeroed. */
@@ -358,10 +358,47 @@ void exchanges_sweep(void)
     }
 }
 
+/* Only what has reached no server and belongs to none goes elsewhere, and one step only. */
+static upstream_t *exchange_fallback(const exchange_t *ex)
+{
+    bool is_free = !ex->has_session && ex->pub.server_session.n == 0 && ex->link == NULL && ex->channel == NULL;
+    if (proc->kind != PROC_WORKER || ex->upstream == NULL || ex->has_fallen_back || !is_free ||
+        ex->pub.verb != WEIR_VERB_MESSAGE || ex->state == EXCHANGE_REPLYING)
+        return NULL;
+    return upstream_fallback(ex->upstream);
+}
+
+/* For its first upstream it has ended; for the client, and the access log, it goes on. */
+static void exchange_fall_back(exchange_t *ex, upstream_t *up, weir_slice_t why)
+{
+    weir_outcome_t outcome = exchange_outcome(ex, WEIR_REASON_BREAKER_OPEN);
+    log_write(WEIR_LOG_INFO, "exchange goes to %s: %.*s", up->pub.name, WEIR_FMT(why));
+    timer_stop(&ex->timer);
+    if (ex->is_counted)
+        stats_end(ex->upstream->stats, &outcome);
+    chain_end(ex, &outcome);
+    ex->is_counted = ex->is_leased = false;
+    ex->has_fallen_back = true;
+    ex->server = NULL;
+    ex->entered = ex->chain_at = 0;
+    ex->retry_after_ms = 0;
+    memset(ex->states, 0, sizeof(ex->states));
+    ex->upstream = up;
+    ex->pub.upstream = &up->pub;
+    ex->state = EXCHANGE_NEW;
+    if (grant_open(ex) == WEIR_OK)
+        exchange_enter(ex, up);
+}
+
 static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_t text)
 {
     if (ex->state == EXCHANGE_ENDED)
         return;
+    upstream_t *fallback = reason == WEIR_REASON_BREAKER_OPEN ? exchange_fallback(ex) : NULL;
+    if (fallback != NULL) {
+        exchange_fall_back(ex, fallback, text);
+        return;
+    }
     weir_failure_t failure = failure_of(reason, text);
     if (reason == WEIR_REASON_BREAKER_OPEN)
         failure.retry_after_s = (uint32_t)(ex->retry_after_ms / 1000 + 1);

@@ -67,6 +67,7 @@ typedef struct exchange {
     bool is_stream;          /* the reply is an event stream */
     bool is_counted;         /* stats_begin() was called for it */
     bool is_leased;          /* it has, or had, a link */
+    bool has_fallen_back;    /* to the upstream that stands in for the one that was routed to */
     bool is_alien;           /* see weir_outcome_t */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;

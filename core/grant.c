@@ -78,6 +78,16 @@ static int grant_check_kept(exchange_t *ex)
     return WEIR_EFAIL;
 }
 
+/* A session that was begun while another upstream stood in for this one stays there. */
+static void grant_follow(exchange_t *ex, const token_t *token)
+{
+    upstream_t *fallback = upstream_fallback(ex->upstream);
+    if (fallback == NULL || token->upstream != fallback->name_hash)
+        return;
+    ex->upstream = fallback;
+    ex->pub.upstream = &fallback->pub;
+}
+
 int grant_open(exchange_t *ex)
 {
     weir_slice_t text = ex->pub.session_token;
@@ -88,6 +98,7 @@ int grant_open(exchange_t *ex)
         token_t token;
         if (!token_open(proc->keys, text, &token))
             return grant_refuse(ex, "Mcp-Session-Id is no session of this weir");
+        grant_follow(ex, &token);
         if (token.upstream != ex->upstream->name_hash)
             return grant_refuse(ex, "the session belongs to another upstream");
         int result = token.is_kept ? grant_bind_kept(ex, &token) : grant_bind_server(ex, &token);

@@ -190,10 +190,55 @@ static int upstream_servers(const config_t *config, upstream_t *up, weir_error_t
     return WEIR_OK;
 }
 
+static bool upstream_is_configured(const config_t *config, const char *name)
+{
+    for (size_t i = 0; i < config->nupstreams; i++)
+        if (strcmp(config->upstreams[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A server of its own, unless that were all it has; or another upstream, which is looked up when it is needed. */
+static int upstream_take_fallback(const config_t *config, upstream_t *up, weir_error_t *err)
+{
+    const char *name = up->conf->fallback;
+    uint32_t found = 0;
+    if (name == NULL)
+        return WEIR_OK;
+    for (uint32_t i = 0; i < up->pub.nservers; i++) {
+        up->servers[i].pub.is_fallback = strcmp(up->servers[i].pub.name, name) == 0;
+        found += up->servers[i].pub.is_fallback;
+    }
+    const node_t *at = node_get(up->conf->node, "fallback");
+    if (found > 0 && found == up->pub.nservers)
+        return config_error(&config->source, at, err, "fallback: %s is all that upstream %s has", name, up->pub.name);
+    if (found > 0)
+        return WEIR_OK;
+    if (strcmp(name, up->pub.name) == 0)
+        return config_error(&config->source, at, err, "fallback: upstream %s cannot stand in for itself", name);
+    if (!upstream_is_configured(config, name))
+        return config_error(&config->source, at, err, "fallback: %s is neither an upstream nor a server of %s", name,
+                            up->pub.name);
+    up->fallback = name;
+    return WEIR_OK;
+}
+
+upstream_t *upstream_fallback(const upstream_t *up)
+{
+    if (up->fallback == NULL)
+        return NULL;
+    WEIR_LIST_EACH(&proc->upstreams, it) {
+        upstream_t *other = WEIR_CONTAINER(it, upstream_t, node);
+        if (strcmp(other->pub.name, up->fallback) == 0)
+            return other;
+    }
+    return NULL;
+}
+
 static int upstream_make(const config_t *config, upstream_t *up, weir_error_t *err)
 {
     if (upstream_transport(config, up, err) != WEIR_OK || upstream_servers(config, up, err) != WEIR_OK ||
-        upstream_chain(config, up, err) != WEIR_OK)
+        upstream_take_fallback(config, up, err) != WEIR_OK || upstream_chain(config, up, err) != WEIR_OK)
         return WEIR_EFAIL;
     up->reply_timeouts = timers_get(up->conf->reply_timeout_ms);
     if (up->reply_timeouts == NULL)

@@ -52,6 +52,7 @@ typedef struct upstream {
     uint32_t state_size;      /* of all modules' per-exchange states */
     lane_chain_t lanes;       /* link modules, for the lanes of its links */
     chain_item_t *link_owner; /* NULL in a worker whose links are kept */
+    const char *fallback;     /* the upstream to go to while no server may be used; NULL: none */
     uint64_t digest;          /* of the definition */
     uint64_t name_hash;       /* what a session token says */
     bool is_kept;             /* the links live in a keeper, and this is a worker */
@@ -79,6 +80,9 @@ int upstream_new(const config_t *config, const conf_upstream_t *conf, upstream_t
 void upstream_start(upstream_t *up);
 /* Close all links, destroy the instances. No exchange may be left on it. */
 void upstream_free(upstream_t *up);
+
+/* The upstream that stands in for it; NULL: none. */
+upstream_t *upstream_fallback(const upstream_t *up);
 
 server_t *upstream_server_by_hash(upstream_t *up, uint32_t name_hash);
 

@@ -3,9 +3,20 @@
 
 typedef bool choice_test_t(const pool_server_t *s, const wait_t *w);
 
+/* No server may be used but those that are kept for this very case. */
+static bool is_fallback_due(const pool_t *pool)
+{
+    for (uint32_t i = 0; i < pool->nservers; i++)
+        if (!pool->servers[i].server->is_fallback && pool->host->server_admits(pool->servers[i].server, NULL))
+            return false;
+    return true;
+}
+
 bool choice_is_eligible(const wait_t *w, const pool_server_t *s)
 {
-    return w->bound == NULL || w->bound == s;
+    if (w->bound != NULL)
+        return w->bound == s;
+    return !s->server->is_fallback || is_fallback_due(s->pool);
 }
 
 static bool is_failing(const pool_server_t *s)
@@ -48,7 +59,7 @@ static uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < pool->nservers; i++)
-        if (test(&pool->servers[i], w))
+        if (test(&pool->servers[i], w) && choice_is_eligible(w, &pool->servers[i]))
             pool->candidates[n++] = i;
     return n;
 }

@@ -5,8 +5,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Moody, call, modern, shown, startTeam } from './lib/moody.mjs';
 import { descendants, run, until } from './lib/process.mjs';
-import { Connection, rpc } from './lib/raw.mjs';
+import { Connection, openSession, rpc } from './lib/raw.mjs';
 import { binary } from './lib/weir.mjs';
+import { demo } from './lib/world.mjs';
 
 /* A scene: its servers, a weir before them with this breaker, and an end. */
 async function scene(options, play, { count = 1, ...more } = {}) {
@@ -262,4 +263,51 @@ test('breaker: a_stdio_server_that_dies_opens_its_circuit_in_the_keeper', async 
         },
         { upstreams: { dying } }
     );
+});
+
+test('breaker: another_upstream_of_another_transport_stands_in_while_the_circuit_is_open', async () => {
+    const spare = { transport: 'stdio', command: demo.stdio, chain: [{ pool: { min: 0, max: 4 } }] };
+    await scene(
+        { failure_threshold: 1, timeout: '100ms' },
+        async ({ weir, server }) => {
+            await calls(weir, 1, { name: 'failing' });
+            // a session begun there stays there, also when the first is well again
+            const session = await openSession(weir.url('edge', '/team'));
+            assert.equal(session.result.serverInfo.name, 'weir-demo');
+            await until(async () => (await circuit(weir, server)).retry_in_ms === 0, 'the circuit is due');
+            assert.deepEqual(statuses(await calls(weir, 2)), [200, 200]);
+            assert.equal((await circuit(weir, server)).state, 'closed');
+            const { tools } = (await session.call('tools/list')).result;
+            assert.ok(tools.some(({ name }) => name === 'echo'), JSON.stringify(tools));
+            await session.end();
+            const { upstreams } = await weir.status();
+            assert.equal(upstreams.team.failures.breaker_open, 1);
+            assert.ok(upstreams.spare.answered >= 2);
+            assert.equal(server.calls, 3);
+        },
+        { upstream: { fallback: 'spare' }, upstreams: { spare } }
+    );
+});
+
+test('breaker: a_server_that_is_the_fallback_serves_only_while_no_other_may', async () => {
+    const servers = [await new Moody().start(), await new Moody().start()];
+    const [first, second] = servers;
+    const chain = [{ breaker: { failure_threshold: 1 } }, { pool: { min: 0 } }];
+    const weir = await startTeam(servers, { chain, upstream: { fallback: second.name } });
+    try {
+        await calls(weir, 4);
+        assert.deepEqual([first.calls, second.calls], [4, 0]);
+        first.mood = 'failing';
+        assert.deepEqual(statuses(await calls(weir, 4)), [500, 200, 200, 200]);
+        assert.deepEqual([first.calls, second.calls], [5, 3]);
+    } finally {
+        await weir.stop();
+        await Promise.all(servers.map(server => server.stop()));
+    }
+});
+
+test('breaker: a_fallback_that_is_not_there_is_refused', async () => {
+    const refused = async (fallback, pattern) => assert.rejects(scene({}, () => {}, { upstream: { fallback } }), pattern);
+    await refused('nowhere', /fallback: nowhere is neither an upstream nor a server of team/);
+    await refused('team', /fallback: upstream team cannot stand in for itself/);
 });
