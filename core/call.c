@@ -471,21 +471,40 @@ int calls_message(link_t *link, weir_slice_t bytes)
     return WEIR_OK;
 }
 
+/* There will be no answer to this call. */
+static void call_fail(call_t *call, weir_reason_t reason, const char *why)
+{
+    link_t *link = call->link;
+    exchange_t *ex = call->ex;
+    bool is_discover = call->is_discover, is_tools = call->is_tools && call->is_own;
+    call_free(call);
+    if (is_discover)
+        era_forget(link_upstream(link));
+    if (is_tools)
+        params_lost(link_upstream(link));
+    if (ex != NULL)
+        exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
+}
+
+void calls_lost(link_t *link, weir_slice_t id)
+{
+    char why[96];
+    call_t *call = calls_by_number(link, id);
+    if (call == NULL)
+        return;
+    session_t *session = call->is_initialize ? call->session : NULL;
+    snprintf(why, sizeof(why), "its answer is longer than max_message (%llu bytes)",
+             (unsigned long long)link_upstream(link)->pub.max_message);
+    call_fail(call, WEIR_REASON_BAD_REPLY, why);
+    if (session != NULL)
+        session_end(session);
+}
+
 void calls_fail(link_t *link, weir_reason_t reason, const char *why)
 {
     calls_t *calls = link->calls;
-    while (!weir_list_empty(&calls->list)) {
-        call_t *call = WEIR_CONTAINER(calls->list.next, call_t, node);
-        exchange_t *ex = call->ex;
-        bool is_discover = call->is_discover, is_tools = call->is_tools && call->is_own;
-        call_free(call);
-        if (is_discover)
-            era_forget(link_upstream(link));
-        if (is_tools)
-            params_lost(link_upstream(link));
-        if (ex != NULL)
-            exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
-    }
+    while (!weir_list_empty(&calls->list))
+        call_fail(WEIR_CONTAINER(calls->list.next, call_t, node), reason, why);
     ids_free(&calls->ids);
     free(calls);
     link->calls = NULL;

@@ -57,6 +57,9 @@ void call_attach(call_t *call, exchange_t *ex);
 /* A message from the server. */
 int calls_message(link_t *link, weir_slice_t bytes);
 
+/* The answer to a request was too long to be read. */
+void calls_lost(link_t *link, weir_slice_t id);
+
 /* The link has died: every call ends. */
 void calls_fail(link_t *link, weir_reason_t reason, const char *why);
 

@@ -48,6 +48,9 @@ static weir_found_t lines_find(void *state, weir_chunk_t *message)
             return WEIR_FOUND_MORE;
         case WEIR_LINES_TOO_LONG:
             return WEIR_FOUND_TOO_LONG;
+        case WEIR_LINES_LOST:
+            *message = (weir_chunk_t){.bytes = line};
+            return WEIR_FOUND_LOST;
         case WEIR_LINES_LINE:
             *message = (weir_chunk_t){.bytes = line, .buf = s->lines.buf};
             if (line.n > 0)

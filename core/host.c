@@ -158,6 +158,7 @@ static const weir_host_t table = {
     .joiner = joiner_of,
     .stream_taken = stream_taken,
     .stream_is_untaken = stream_is_untaken,
+    .link_lost = link_lost,
 };
 
 const weir_host_t *host_table(void)

@@ -4,6 +4,7 @@
 #include "lines.h"
 
 #include "buf.h"
+#include "lost.h"
 
 weir_slice_t lines_room(weir_lines_t *lines)
 {
@@ -57,19 +58,34 @@ static bool lines_make_room(weir_lines_t *lines, size_t at, size_t rest)
 static weir_lines_found_t lines_keep(weir_lines_t *lines, size_t at, uint64_t max_message)
 {
     size_t rest = lines->filled - at;
-    bool is_too_long = rest > max_message;
+    bool is_too_long = !lines->is_skipping && rest > max_message;
+    if (is_too_long)
+        lost_begin(&lines->lost);
+    if (is_too_long || lines->is_skipping)
+        lost_bytes(&lines->lost, lines->buf->data + at, rest);
     if (rest == 0 || is_too_long || lines->is_skipping) {
         lines->is_skipping = lines->is_skipping || is_too_long;
         lines_free(lines);
         return is_too_long ? WEIR_LINES_TOO_LONG : WEIR_LINES_MORE;
     }
     if (!lines_make_room(lines, at, rest)) {
+        lost_begin(&lines->lost);
+        lost_bytes(&lines->lost, lines->buf->data + at, rest);
         lines->is_skipping = true;
         lines_free(lines);
         return WEIR_LINES_TOO_LONG;
     }
     lines->filled = lines->scanned = rest;
     return WEIR_LINES_MORE;
+}
+
+/* The end of a line that was skipped; `line` is the last of it. */
+static weir_lines_found_t lines_skipped(weir_lines_t *lines, weir_slice_t *line)
+{
+    lost_bytes(&lines->lost, line->p, line->n);
+    lines->is_skipping = false;
+    *line = lost_answer(&lines->lost);
+    return line->n > 0 ? WEIR_LINES_LOST : WEIR_LINES_LINE;
 }
 
 weir_lines_found_t lines_next(weir_lines_t *lines, size_t *at, uint64_t max_message, weir_slice_t *line)
@@ -81,13 +97,18 @@ weir_lines_found_t lines_next(weir_lines_t *lines, size_t *at, uint64_t max_mess
     char *lf = memchr(from, '\n', (size_t)(end - from));
     if (lf == NULL)
         return lines_keep(lines, *at, max_message);
-    *at = (size_t)(lf + 1 - lines->buf->data);
     *line = weir_slice(begin, (size_t)(lf - begin));
+    if (lines->is_skipping) {
+        *at = (size_t)(lf + 1 - lines->buf->data);
+        return lines_skipped(lines, line);
+    }
     if (line->n > 0 && line->p[line->n - 1] == '\r')
         line->n--;
-    bool is_too_long = !lines->is_skipping && line->n > max_message;
-    if (lines->is_skipping)
-        line->n = 0;
-    lines->is_skipping = false;
-    return is_too_long ? WEIR_LINES_TOO_LONG : WEIR_LINES_LINE;
+    if (line->n > max_message) {
+        lost_begin(&lines->lost);
+        lines->is_skipping = true; /* it stands here whole, and is read over in the next call */
+        return WEIR_LINES_TOO_LONG;
+    }
+    *at = (size_t)(lf + 1 - lines->buf->data);
+    return WEIR_LINES_LINE;
 }

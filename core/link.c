@@ -183,3 +183,8 @@ int link_message(weir_link_t *pub, weir_slice_t bytes)
 {
     return calls_message(link_of(pub), bytes);
 }
+
+void link_lost(weir_link_t *pub, weir_slice_t id)
+{
+    calls_lost(link_of(pub), id);
+}

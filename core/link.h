@@ -47,6 +47,7 @@ void link_free_again(weir_link_t *link);
 
 /* A message came on a stream link; see weir_host_t. */
 int link_message(weir_link_t *link, weir_slice_t bytes);
+void link_lost(weir_link_t *link, weir_slice_t id);
 
 /* Bind an exchange; WEIR_EFULL when the link cannot take one more. Release undoes it; is_whole says that its reply came to its
  * end, otherwise the transport is told to abandon it. */

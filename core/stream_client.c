@@ -90,7 +90,7 @@ static void visit_take(visit_t *v, weir_found_t found, const weir_chunk_t *messa
         client_message(v->client, message);
     } else if (found == WEIR_FOUND_TOO_LONG) {
         visit_too_long(v);
-    } else {
+    } else if (found != WEIR_FOUND_LOST) {
         log_write(WEIR_LOG_INFO, "listener %s: what a client sends is no frame; its connection is closed",
                   v->all->listener->name);
         visit_close(v);

@@ -11,6 +11,7 @@ typedef enum weir_found {
     WEIR_FOUND_MORE,     /* nothing whole: fill again */
     WEIR_FOUND_MESSAGE,  /* a message, good until the next call */
     WEIR_FOUND_TOO_LONG, /* one beyond max_message was skipped; told once */
+    WEIR_FOUND_LOST,     /* its end: it was the answer to the request whose raw id is in `message` */
     WEIR_FOUND_BROKEN,   /* what comes is no frame; the stream is of no use any more */
 } weir_found_t;
 

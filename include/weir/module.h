@@ -92,12 +92,21 @@ typedef struct weir_client_events {
     void (*end)(void *owner, const char *why);
 } weir_client_events_t;
 
+/* The host's: what is known of a message that is skipped. */
+typedef struct weir_lost {
+    uint32_t depth;
+    bool is_string, is_escaped, is_value, is_id, is_answer;
+    uint8_t key_n, id_n;
+    char key[8], id[20];
+} weir_lost_t;
+
 /* The bytes of a stream, cut into lines. Zeroed at first; owns a buffer only while a line is incomplete. */
 typedef struct weir_lines {
     weir_buf_t *buf;
     size_t filled;    /* bytes in the buffer */
     size_t scanned;   /* of them, without a line's end */
     bool is_skipping; /* the rest of a line that is too long */
+    weir_lost_t lost;
 } weir_lines_t;
 
 /* What one look at the buffer found. */
@@ -105,6 +114,7 @@ typedef enum weir_lines_found {
     WEIR_LINES_MORE,     /* no whole line: read again later */
     WEIR_LINES_LINE,     /* a line, in lines->buf until the next call; without its LF or CRLF */
     WEIR_LINES_TOO_LONG, /* a line beyond max_message began; told once, its rest is read over */
+    WEIR_LINES_LOST,     /* its end: it was the answer to the request whose raw id is `line` */
 } weir_lines_found_t;
 
 /* What a listener's HTTP transports ask of Host and Origin; two options of each of them. */
@@ -316,6 +326,9 @@ typedef struct weir_host {
      * written after stream_taken() was `mark`. True is certain; false may only mean that nobody knows. */
     uint64_t (*stream_taken)(const weir_stream_t *s);
     bool (*stream_is_untaken)(const weir_stream_t *s, uint64_t mark);
+
+    /* An answer on a link of a stream transport was too long to be read; the raw id is that of its request. */
+    void (*link_lost)(weir_link_t *link, weir_slice_t id);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -143,6 +143,8 @@ static void pipe_lines(pipe_t *p)
                                                                  &line)) != WEIR_LINES_MORE) {
         if (found == WEIR_LINES_TOO_LONG) {
             pipe_too_long(p);
+        } else if (found == WEIR_LINES_LOST) {
+            p->host->link_lost(p->link, line);
         } else if (line.n > 0) {
             pipe_spoke(p);
             (void)p->host->link_message(p->link, line); /* what is no message has been logged */

@@ -85,6 +85,8 @@ static void conn_messages(conn_t *c)
         else if (found == WEIR_FOUND_TOO_LONG)
             c->host->log(WEIR_LOG_WARN, "%s: %s: skipped a message longer than max_message (%llu bytes)",
                          server->upstream->name, server->name, (unsigned long long)server->upstream->max_message);
+        else if (found == WEIR_FOUND_LOST)
+            c->host->link_lost(c->link, message.bytes);
         else
             (void)c->host->link_message(c->link, message.bytes); /* what is no message has been logged */
     }
