@@ -76,7 +76,7 @@ export function look(pid) {
         const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
         const [state, ppid, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-        return { pid: Number(pid), state, ppid: Number(ppid), started: rest[17], command };
+        return { pid: Number(pid), state, ppid: Number(ppid), started: rest[17], resident: Number(rest[19]) / 256, command };
     } catch {
         return null;
     }

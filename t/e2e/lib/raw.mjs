@@ -70,6 +70,12 @@ export class Wire {
         this.#socket.destroy();
     }
 
+    /* Leaves what comes in the kernel, or takes it again. */
+    pause(isPaused) {
+        if (isPaused) this.#socket.pause();
+        else this.#socket.resume();
+    }
+
     async #more(what) {
         if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString().slice(0, 200))}`);
         await new Promise(resolve => (this.#wake = resolve));

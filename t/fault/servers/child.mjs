@@ -1,7 +1,8 @@
-// An MCP server over stdio that misbehaves on demand: `child.mjs [HABIT…]`.
+// An MCP server over stdio, of both eras, that misbehaves on demand: `child.mjs [HABIT…]`.
 //
 // Habits: mute      never answers anything
 //         stubborn  heeds neither the end of its stdin nor SIGTERM
+//         deaf      stops reading after `initialize`
 //
 // Tools: pid             this process
 //        about           its environment variable `name`, folder, user, limits
@@ -85,15 +86,18 @@ async function callTool(id, { name, arguments: args = {}, _meta }) {
     const progressToken = _meta?.progressToken;
     const notify = (progress, message) => send({ method: 'notifications/progress', params: { progressToken, progress, total: 2, message } });
     const said = await tools[name](args, notify);
-    if (said !== undefined) send({ id, result: { content: [{ type: 'text', text: String(said) }] } });
+    if (said !== undefined) send({ id, result: { resultType: 'complete', content: [{ type: 'text', text: String(said) }] } });
 }
 
 createInterface({ input: process.stdin }).on('line', line => {
     const { id, method, params } = JSON.parse(line);
     if (habits.includes('mute') || id === undefined) return;
+    if (habits.includes('deaf')) process.stdin.pause();
     if (method === 'initialize')
         send({ id, result: { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'child', version: '1' } } });
     else if (method === 'tools/call') callTool(id, params);
+    else if (method === 'server/discover')
+        send({ id, result: { resultType: 'complete', ttlMs: 0, cacheScope: 'private', supportedVersions: ['2026-07-28'], capabilities: { tools: {} } } });
     else if (method === 'ping') send({ id, result: {} });
     else send({ id, error: { code: -32601, message: `no method ${method}` } });
 });
