@@ -15,9 +15,13 @@
 #include "proc.h"
 #include "stats.h"
 #include "stream.h"
+#include "timer.h"
 #include "tls.h"
 
 #define ACCEPTS_PER_TURN 64
+/* How long nobody is taken when there is no descriptor or memory for one more, and how often that is said. */
+#define REST_MS 100
+#define REST_SAY_MS 10000
 /* More than a kernel keeps waiting on a socket. */
 #define ACCEPTS_AT_END 65536
 
@@ -25,6 +29,13 @@ typedef struct accepter {
     ev_io io;
     weir_listener_t *listener;
 } accepter_t;
+
+static void accepters_watch(void *arg)
+{
+    weir_listener_t *l = arg;
+    for (size_t i = 0; i < l->naccepters; i++)
+        ev_io_start(proc->loop, &l->accepters[i].io);
+}
 
 static bool address_is_loopback(const char *text)
 {
@@ -208,6 +219,8 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
         return weir_error(err, "no memory for listener %s", conf->name);
     l->name = conf->name;
     l->conf = conf;
+    l->rest = (weir_timer_t){.fire = accepters_watch, .arg = l};
+    weir_list_init(&l->rest.node);
     l->is_loopback = addresses_are_loopback(&conf->listen);
     if (listener_routes(l, arena, upstreams, err) != WEIR_OK || listener_faces(l, arena, err) != WEIR_OK)
         return listener_wrong(config, l, err);
@@ -225,6 +238,7 @@ void listener_free(weir_listener_t *l)
     for (weir_listener_t *face = l; face != NULL; face = face->sibling)
         face->accept->destroy(face->self);
     lane_chain_end(&l->lanes);
+    timer_stop(&l->rest);
     tls_server_free(l->tls);
     free(l->accepters);
 }
@@ -251,6 +265,28 @@ bool listener_offer(weir_listener_t *listener, weir_stream_t *stream, const weir
     return false;
 }
 
+/* There is nothing to take another client with. The sockets would be ready all the time, so they are left alone for a moment;
+ * those who wait stay in their queues. */
+static void listener_rest(weir_listener_t *l, const char *why)
+{
+    for (size_t i = 0; i < l->naccepters; i++)
+        ev_io_stop(proc->loop, &l->accepters[i].io);
+    timer_start(timers_get(REST_MS), &l->rest);
+    if (l->rest_said_ms != 0 && now_ms() - l->rest_said_ms < REST_SAY_MS)
+        return;
+    l->rest_said_ms = now_ms();
+    log_write(WEIR_LOG_ERROR, "listener %s: takes no new clients for the moment: %s", l->name, why);
+}
+
+/* Clients of this worker, whichever listener they came by. */
+static bool is_worker_full(const weir_listener_t *l)
+{
+    size_t n = 0;
+    for (const weir_listener_t *one = l->head; one != NULL; one = one->next)
+        n += listener_clients(one);
+    return n >= (size_t)proc->config->worker_connections;
+}
+
 /* One client; false when there are no more for now. */
 static bool listener_accept_one(weir_listener_t *l, int fd)
 {
@@ -258,8 +294,10 @@ static bool listener_accept_one(weir_listener_t *l, int fd)
     socklen_t len = sizeof(peer);
     int client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
-        if (errno == EMFILE || errno == ENFILE)
-            log_write(WEIR_LOG_ERROR, "listener %s: out of file descriptors; raise the limit (ulimit -n)", l->name);
+        if (errno == EMFILE)
+            listener_rest(l, "too many open files; raise weir's limit of them (ulimit -n)");
+        else if (errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            listener_rest(l, strerror(errno));
         return errno == EINTR || errno == ECONNABORTED;
     }
     weir_error_t err;
@@ -276,9 +314,14 @@ static void accepter_ready(struct ev_loop *loop, ev_io *io, int events)
     (void)loop;
     (void)events;
     accepter_t *accepter = WEIR_CONTAINER(io, accepter_t, io);
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        if (is_worker_full(accepter->listener)) {
+            listener_rest(accepter->listener, "its worker has as many as worker_connections allows");
+            return;
+        }
         if (!listener_accept_one(accepter->listener, io->fd))
             return;
+    }
 }
 
 int listener_accept(weir_listener_t *l, int fd, weir_error_t *err)

@@ -31,10 +31,13 @@ struct weir_listener {
     struct tls_server *tls;
     struct accepter *accepters; /* one for each socket */
     size_t naccepters;
+    weir_timer_t rest; /* while it runs nobody is taken */
+    uint64_t rest_said_ms;
     bool is_loopback;
     weir_listener_t *next;
-    weir_listener_t *sibling; /* the same listener for its next transport */
-    weir_listener_t *first;   /* its face for the first one */
+    const weir_listener_t *head; /* of all the worker's listeners */
+    weir_listener_t *sibling;    /* the same listener for its next transport */
+    weir_listener_t *first;      /* its face for the first one */
 };
 
 int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *arena, weir_list_t *upstreams,

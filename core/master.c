@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "nofile.h"
 #include "pidfile.h"
 #include "stats.h"
 #include "strays.h"
@@ -352,6 +353,7 @@ int master_pid_file(master_t *master, const config_t *config, weir_error_t *err)
 
 static int master_equip(master_t *master, weir_error_t *err)
 {
+    nofile_raise();
     master->proc.loop = ev_loop_new(EVFLAG_AUTO);
     if (master->proc.loop == NULL)
         return weir_error(err, "cannot make an event loop: %s", strerror(errno));

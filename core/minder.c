@@ -32,6 +32,7 @@
 
 #include "fork.h"
 #include "kin.h"
+#include "nofile.h"
 #include "proc.h"
 #include "title.h"
 #include "user.h"
@@ -64,7 +65,8 @@ static int limit_set(int resource, uint64_t limit)
 
 static int limits_set(const weir_child_spec_t *spec)
 {
-    if (limit_set(RLIMIT_AS, spec->limit_memory) != 0 || limit_set(RLIMIT_NOFILE, spec->limit_files) != 0)
+    if (nofile_restore() != 0 || limit_set(RLIMIT_AS, spec->limit_memory) != 0 ||
+        limit_set(RLIMIT_NOFILE, spec->limit_files) != 0)
         return -1;
     return limit_set(RLIMIT_CPU, spec->limit_cpu_s);
 }

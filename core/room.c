@@ -77,6 +77,7 @@ static int room_listeners(room_t *room, const config_t *config, weir_error_t *er
     for (size_t i = 0; i < config->nlisteners; i++) {
         if (listener_new(config, &config->listeners[i], room->arena, &proc->upstreams, at, err) != WEIR_OK)
             return WEIR_EFAIL;
+        (*at)->head = room->listeners;
         at = &(*at)->next;
     }
     return WEIR_OK;
