@@ -234,14 +234,18 @@ static bool scan_method(scan_t *s)
     return true;
 }
 
+static bool scan_jsonrpc(scan_t *s)
+{
+    jscan_text_t text = {.text = {NULL, 0}};
+    bool is_read = text_or_skip(s, &text.text, &text.is_escaped);
+    s->has_version = is_read && jscan_is(text, WEIR_LIT("2.0"));
+    return is_read;
+}
+
 static bool scan_top_member(scan_t *s, weir_slice_t key)
 {
-    weir_slice_t text;
-    if (weir_slice_eq(key, WEIR_LIT("jsonrpc"))) {
-        bool is_read = text_or_skip(s, &text, NULL);
-        s->has_version = is_read && weir_slice_eq(text, WEIR_LIT("2.0"));
-        return is_read;
-    }
+    if (weir_slice_eq(key, WEIR_LIT("jsonrpc")))
+        return scan_jsonrpc(s);
     if (weir_slice_eq(key, WEIR_LIT("id")))
         return scan_id(s);
     if (weir_slice_eq(key, WEIR_LIT("method")))

@@ -540,6 +540,39 @@ static void what_is_no_object_is_refused_member_by_member_too(void **state)
             fail_msg("taken: %s", bad[i].p);
 }
 
+static void members_are_found_by_name_and_of_two_the_last_one(void **state)
+{
+    (void)state;
+    static const weir_slice_t names[] = {{"a", 1}, {"b\n", 2}, {"none", 4}};
+    weir_slice_t values[3];
+    assert_true(
+        jscan_get(WEIR_LIT("{\"x\":{\"a\":0},\"a\":1,\"b\\u000a\":[2], \"\\u0061\" : {\"a\":3} }"), names, values, 3));
+    assert_true(weir_slice_eq(values[0], WEIR_LIT("{\"a\":3}")));
+    assert_true(weir_slice_eq(values[1], WEIR_LIT("[2]")));
+    assert_null(values[2].p);
+    assert_false(jscan_get(WEIR_LIT("[1]"), names, values, 3));
+    assert_false(jscan_get(WEIR_LIT(""), names, values, 3));
+    assert_false(jscan_get(weir_slice(NULL, 0), names, values, 3));
+    assert_false(jscan_get(WEIR_LIT("{\"a\":1"), names, values, 3));
+}
+
+static void a_string_is_what_it_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *plain;
+        bool is_same;
+    } cases[] = {
+        {"abc", "abc", true},   {"abc", "abd", false},      {"abc", "ab", false},
+        {"", "", true},         {"\\u0061bc", "abc", true}, {"\\u0061bc", "\\u0061bc", false},
+        {"a\\/b", "a/b", true}, {"a\\/b", "a\\/b", false},  {"\\ud83d\\ude00", "\xf0\x9f\x98\x80", true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        jscan_text_t text = {weir_slice_str(cases[i].text), strchr(cases[i].text, '\\') != NULL};
+        assert_int_equal(jscan_is(text, weir_slice_str(cases[i].plain)), cases[i].is_same);
+    }
+}
+
 static void line_ends_between_tokens_are_noticed_and_others_are_not(void **state)
 {
     (void)state;
@@ -711,6 +744,8 @@ int main(void)
         cmocka_unit_test(a_value_is_its_text_without_the_space_around_it),
         cmocka_unit_test(the_members_of_an_object_come_one_after_another),
         cmocka_unit_test(what_is_no_object_is_refused_member_by_member_too),
+        cmocka_unit_test(members_are_found_by_name_and_of_two_the_last_one),
+        cmocka_unit_test(a_string_is_what_it_says),
         cmocka_unit_test(line_ends_between_tokens_are_noticed_and_others_are_not),
         cmocka_unit_test(escapes_are_resolved),
         cmocka_unit_test(what_was_escaped_is_read_as_what_it_was),

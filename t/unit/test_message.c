@@ -489,10 +489,11 @@ static void a_key_is_what_it_says_and_not_how_it_is_written(void **state)
               WEIR_KIND_REQUEST);
     assert_slice(env.method, "tools/call");
     assert_slice(env.name, "b");
-    scan_good("{\"\\u006Asonrpc\":\"2.0\",\"\\u0069\\u0064\":5,\"method\":\"x\",\"params\":{\"_m\\u0065ta\":{\"io."
-              "modelcontextprotocol\\/"
-              "protocolVersion\":\"2026-07-28\"}}}",
-              WEIR_KIND_REQUEST);
+    scan_good(
+        "{\"\\u006Asonrpc\":\"2\\u002e0\",\"\\u0069\\u0064\":5,\"method\":\"x\",\"params\":{\"_m\\u0065ta\":{\"io."
+        "modelcontextprotocol\\/"
+        "protocolVersion\":\"2026-07-28\"}}}",
+        WEIR_KIND_REQUEST);
     assert_slice(env.id, "5");
     assert_slice(env.version, "2026-07-28");
     char longest[512] = RPC "\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"";

@@ -186,8 +186,8 @@ static void every_flipped_bit_is_refused(void **state)
     (void)state;
     token_keys_t *keys = keys_of_seed(1);
     static const char *const sessions[] = {"", "a", "ab", "abc"};
-    for (size_t i = 0; i < COUNT(sessions); i++) {
-        token_t token = token_with(sessions[i]);
+    for (size_t i = 0; i < 2 * COUNT(sessions); i++) {
+        token_t token = token_with(sessions[i / 2]);
         weir_slice_t text = sealed(keys, &token);
         char broken[TOKEN_TEXT_MAX];
         memcpy(broken, text.p, text.n);
