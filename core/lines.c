@@ -58,7 +58,8 @@ static bool lines_make_room(weir_lines_t *lines, size_t at, size_t rest)
 static weir_lines_found_t lines_keep(weir_lines_t *lines, size_t at, uint64_t max_message)
 {
     size_t rest = lines->filled - at;
-    bool is_too_long = !lines->is_skipping && rest > max_message;
+    bool ends_with_cr = rest > 0 && lines->buf->data[lines->filled - 1] == '\r'; /* it may be the end's */
+    bool is_too_long = !lines->is_skipping && rest - ends_with_cr > max_message;
     if (is_too_long)
         lost_begin(&lines->lost);
     if (is_too_long || lines->is_skipping)

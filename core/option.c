@@ -50,6 +50,8 @@ static bool digits_read(weir_slice_t *text, uint64_t *value)
 {
     size_t n = 0;
     *value = 0;
+    if (text->n == 0)
+        return false;
     while (n < text->n && text->p[n] >= '0' && text->p[n] <= '9') {
         if (__builtin_mul_overflow(*value, 10u, value) ||
             __builtin_add_overflow(*value, (uint64_t)(text->p[n] - '0'), value))
@@ -128,8 +130,8 @@ bool integer_read(weir_slice_t text, int64_t *value)
 {
     uint64_t size;
     bool is_negative = text.n > 0 && text.p[0] == '-';
-    text.p += is_negative;
-    text.n -= is_negative;
+    if (is_negative)
+        text = weir_slice(text.p + 1, text.n - 1);
     if (!digits_read(&text, &size) || text.n > 0 || size > INT64_MAX)
         return false;
     *value = is_negative ? -(int64_t)size : (int64_t)size;

@@ -14,31 +14,43 @@ void sse_free(sse_t *sse)
 {
     free(sse->held);
     sse->held = NULL;
-    sse->n = sse->size = sse->seen = 0;
+    sse->n = sse->size = sse->line = sse->seen = 0;
+}
+
+/* Where a line ends that goes on at `at`: at its CR or LF, or where the text does. */
+static size_t line_end(weir_slice_t text, size_t at)
+{
+    while (at < text.n && text.p[at] != '\n' && text.p[at] != '\r')
+        at++;
+    return at;
+}
+
+/* Where the next one begins. */
+static size_t line_behind(weir_slice_t text, size_t end)
+{
+    return end + (text.p[end] == '\r' && end + 1 < text.n && text.p[end + 1] == '\n' ? 2 : 1);
 }
 
 /* One line, without its end (CR, LF or CRLF). False when the text has no line end. */
 static bool line_next(weir_slice_t *text, weir_slice_t *line)
 {
-    size_t at = 0;
-    while (at < text->n && text->p[at] != '\n' && text->p[at] != '\r')
-        at++;
-    if (at == text->n)
+    size_t end = line_end(*text, 0);
+    if (end == text->n)
         return false;
-    *line = weir_slice(text->p, at);
-    at += text->p[at] == '\r' && at + 1 < text->n && text->p[at + 1] == '\n' ? 2 : 1;
-    *text = weir_slice(text->p + at, text->n - at);
+    size_t behind = line_behind(*text, end);
+    *line = weir_slice(text->p, end);
+    *text = weir_slice(text->p + behind, text->n - behind);
     return true;
 }
 
-/* How many bytes the first event has with the empty line behind it; 0 when its end has not come. `*seen` is where a line begins that
- * was not looked at yet, and moves on, so that a long event is looked through once. */
-static size_t event_length(weir_slice_t text, size_t *seen)
+/* How many bytes the first event has with the empty line behind it; 0 when its end has not come. `*line` is where the line begins that
+ * `*seen` is in; both move on, so that a long event, and a long line, is looked through once. */
+static size_t event_length(weir_slice_t text, size_t *line, size_t *seen)
 {
-    weir_slice_t rest = weir_slice(text.p + *seen, text.n - *seen), line;
-    while (line_next(&rest, &line)) {
-        *seen = (size_t)(rest.p - text.p);
-        if (line.n == 0)
+    while ((*seen = line_end(text, *seen)) < text.n) {
+        bool is_empty = *seen == *line;
+        *line = *seen = line_behind(text, *seen);
+        if (is_empty)
             return *seen;
     }
     return 0;
@@ -140,8 +152,8 @@ static int sse_hold(sse_t *sse, weir_slice_t bytes)
 /* Take the whole events from the front of a text. */
 static int sse_take_all(weir_slice_t *text, sse_take_fn take, void *owner)
 {
-    size_t n, seen = 0;
-    for (; (n = event_length(*text, &seen)) > 0; seen = 0) {
+    size_t n, line = 0, seen = 0;
+    for (; (n = event_length(*text, &line, &seen)) > 0; line = seen = 0) {
         weir_slice_t event = weir_slice(text->p, n);
         *text = weir_slice(text->p + n, text->n - n);
         int result = event_take(event, take, owner);
@@ -154,12 +166,12 @@ static int sse_take_all(weir_slice_t *text, sse_take_fn take, void *owner)
 /* The owner may end the reader from inside: what it holds is taken out first, and put back when it is still wanted. */
 static int sse_read_held(sse_t *sse, sse_take_fn take, void *owner)
 {
-    if (event_length(weir_slice(sse->held, sse->n), &sse->seen) == 0)
+    if (event_length(weir_slice(sse->held, sse->n), &sse->line, &sse->seen) == 0)
         return WEIR_OK;
     char *held = sse->held;
     weir_slice_t text = weir_slice(held, sse->n);
     sse->held = NULL;
-    sse->n = sse->size = sse->seen = 0;
+    sse->n = sse->size = sse->line = sse->seen = 0;
     int result = sse_take_all(&text, take, owner);
     if (result == WEIR_OK)
         result = sse_hold(sse, text);

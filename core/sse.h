@@ -24,8 +24,9 @@ typedef bool (*sse_take_fn)(void *owner, const sse_event_t *event);
 
 typedef struct sse {
     char *held; /* the beginning of an event whose end has not come */
-    size_t n, size, limit, seen;
-    bool is_after_cr; /* an LF that comes next belongs to the line end before it */
+    size_t n, size, limit;
+    size_t line, seen; /* how far it was looked through, and where that line begins */
+    bool is_after_cr;  /* an LF that comes next belongs to the line end before it */
 } sse_t;
 
 /* limit: bytes that one event may have. Zeroed memory with a limit is a reader that has read nothing. */
