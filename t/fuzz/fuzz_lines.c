@@ -51,7 +51,8 @@ static void take_lines(weir_lines_t *lines, story_t *story, bool keeps)
         weir_lines_found_t found = lines_next(lines, &at, LONGEST, &line);
         if (found == WEIR_LINES_MORE)
             break;
-        tell(story, found == WEIR_LINES_TOO_LONG ? WEIR_LIT("!") : line);
+        if (found != WEIR_LINES_LOST) /* whose answer it was is not told here */
+            tell(story, found == WEIR_LINES_TOO_LONG ? WEIR_LIT("!") : line);
         if (lines->buf == NULL)
             break;
     }
