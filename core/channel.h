@@ -57,6 +57,9 @@ typedef struct wire {
     weir_stream_t *stream;
     weir_buf_t *in; /* what has been read and not taken yet */
     size_t from, to;
+    weir_buf_t *joined; /* small frames of this turn */
+    size_t njoined;
+    weir_timer_t flush;
     void *owner;
     void (*frame)(void *owner, const frame_t *frame, weir_slice_t payload); /* the payload may be written to */
     void (*drained)(void *owner);
@@ -65,7 +68,7 @@ typedef struct wire {
 
 int wire_open(wire_t *wire, int fd, uint64_t limit, weir_error_t *err);
 void wire_close(wire_t *wire);
-/* Write one frame; frame->n is set here. WEIR_EFULL as streams say. */
+/* Write one frame, at the end of the turn at the latest; frame->n is set here. WEIR_EFULL as streams say. */
 int wire_write(wire_t *wire, frame_t *frame, const weir_chunk_t *parts, size_t n);
 
 /* The worker's end. A channel to each keeper; `fd` -1: the keeper is down, channel_connect() follows. */

@@ -1,9 +1,16 @@
-/* wire.c: frames on the stream between a worker and a keeper; see channel.h. An idle wire owns no buffer. */
+/* wire.c: frames on the stream between a worker and a keeper; see channel.h. An idle wire owns no buffer.
+ *
+ * Small frames of one turn of the loop leave together at its end: one system call, and one time that the other process is woken,
+ * for all of them.
+ */
 #include "buf.h"
 #include "channel.h"
 #include "stream.h"
+#include "timer.h"
 
 #define WIRE_PARTS_MAX 16
+/* A larger frame is not copied: it leaves at once, behind those before it. */
+#define WIRE_JOINED_MAX 4096u
 
 /* Room for at least `need` bytes from `from` on, with what is there moved to its beginning. */
 static int wire_reserve(wire_t *wire, size_t need)
@@ -93,11 +100,49 @@ static const weir_stream_events_t wire_events = {
     .broken = wire_broken,
 };
 
+/* Write what has been joined. A stream that breaks says so itself. */
+static void wire_flush(wire_t *wire)
+{
+    weir_buf_t *joined = wire->joined;
+    if (joined == NULL)
+        return;
+    weir_chunk_t chunk = {weir_slice(joined->data, wire->njoined), joined};
+    wire->joined = NULL;
+    wire->njoined = 0;
+    (void)stream_write(wire->stream, &chunk, 1);
+    buf_unref(joined);
+}
+
+static void wire_turn_ends(void *arg)
+{
+    wire_flush(arg);
+}
+
+/* Put a frame behind those that wait for the end of the turn; false when it is to be written on its own. */
+static bool wire_join(wire_t *wire, const weir_chunk_t *chunks, size_t n, size_t bytes)
+{
+    if (bytes > WIRE_JOINED_MAX)
+        return false;
+    if (wire->joined != NULL && wire->njoined + bytes > wire->joined->size)
+        wire_flush(wire);
+    if (wire->joined == NULL && (wire->joined = buf_new(0)) == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (chunks[i].bytes.n > 0)
+            memcpy(wire->joined->data + wire->njoined, chunks[i].bytes.p, chunks[i].bytes.n);
+        wire->njoined += chunks[i].bytes.n;
+    }
+    if (!timer_is_running(&wire->flush))
+        timer_at_turn_end(&wire->flush);
+    return true;
+}
+
 int wire_open(wire_t *wire, int fd, uint64_t limit, weir_error_t *err)
 {
     wire->stream = stream_fd(fd, err);
     if (wire->stream == NULL)
         return WEIR_EFAIL;
+    wire->flush = (weir_timer_t){.fire = wire_turn_ends, .arg = wire};
     stream_limit(wire->stream, limit, 0);
     stream_own(wire->stream, &wire_events, wire);
     return WEIR_OK;
@@ -107,6 +152,8 @@ void wire_close(wire_t *wire)
 {
     if (wire->stream == NULL)
         return;
+    wire_flush(wire);
+    timer_stop(&wire->flush);
     stream_close(wire->stream);
     wire->stream = NULL;
     buf_unref(wire->in);
@@ -125,5 +172,8 @@ int wire_write(wire_t *wire, frame_t *frame, const weir_chunk_t *parts, size_t n
         frame->n += (uint32_t)parts[i].bytes.n;
     }
     chunks[0] = (weir_chunk_t){.bytes = weir_slice((const char *)frame, sizeof(*frame))};
+    if (wire_join(wire, chunks, n + 1, sizeof(*frame) + frame->n))
+        return WEIR_OK;
+    wire_flush(wire);
     return stream_write(wire->stream, chunks, n + 1);
 }
