@@ -25,9 +25,10 @@ before(async () => {
 });
 
 after(async () => {
-    await weir?.stop();
     await echo?.stop();
-    rmSync(folder, { recursive: true });
+    rmSync(folder, { recursive: true 
+    await weir?.stop();
+});
 });
 
 /* What curl printed, what the server saw of it, and curl's own report. */

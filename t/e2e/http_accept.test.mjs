@@ -23,8 +23,8 @@ before(async () => {
 });
 
 after(async () => {
-    await weir?.stop();
     await echo?.stop();
+    await weir?.stop();
 });
 
 const bytesOf = (body, headers = {}) => {

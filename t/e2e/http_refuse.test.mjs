@@ -39,9 +39,9 @@ before(async () => {
 });
 
 after(async () => {
-    await weir?.stop();
     await echo?.stop();
     rmSync(accessLog);
+    await weir?.stop();
 });
 
 const portOf = name => weir.stderr().match(new RegExp(`listener ${name}: listening on [0-9.]+:(\\d+)`))[1];

@@ -50,10 +50,11 @@ before(async () => {
 });
 
 after(async () => {
-    await weir?.stop();
     await echo?.stop();
     await server?.stop();
-    rmSync(folder, { recursive: true });
+    rmSync(folder, { recursive: true 
+    await weir?.stop();
+});
 });
 
 /* A handshake with a listener; `servername` is what is asked for, any authority of ours is trusted. */

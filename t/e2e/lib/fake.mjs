@@ -115,8 +115,8 @@ export function scenesWithServers(configuration = {}) {
         world.weir = await startWeir(JSON.stringify(all));
     });
     after(async () => {
-        await world.weir?.stop();
         for (const { server } of scenes) await server?.stop();
+        await world.weir?.stop();
     });
     const scene = (name, play, options = {}) => {
         const n = scenes.push({ options }) - 1;
