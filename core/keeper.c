@@ -240,6 +240,9 @@ int keeper_main(const process_args_t *args)
     ev_run(proc->loop, 0);
     children_free(proc->children);
     room_leave();
+    config_t *last = proc->config;
+    proc->config = proc->first_config;
+    config_release(last);
     process_leave();
     return 0;
 }

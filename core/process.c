@@ -26,8 +26,10 @@
 #include "control.h"
 #include "log.h"
 #include "proc.h"
+#include "resolve.h"
 #include "stats.h"
 #include "timer.h"
+#include "tls.h"
 #include "user.h"
 
 /* Unused buffers that a process keeps: 4 MiB of them. */
@@ -287,6 +289,8 @@ void process_leave(void)
     ev_ref(proc->loop);
     ev_signal_stop(proc->loop, &self->term);
     ev_signal_stop(proc->loop, &self->quit);
+    resolver_free(proc->resolver);
+    tls_free(proc->tls);
     timers_free(proc->timers);
     bufs_free(proc->bufs);
     ev_loop_destroy(proc->loop);

@@ -25,7 +25,6 @@ int trial_main(config_t *config, weir_error_t *err)
     if (proc->log == NULL || room_enter(NULL, err) != WEIR_OK)
         return WEIR_EFAIL;
     int result = room_furnish(&room, config, err);
-    if (result == WEIR_OK)
-        room_clear(&room);
+    room_clear(&room);
     return result;
 }
