@@ -26,9 +26,8 @@ before(async () => {
 
 after(async () => {
     await echo?.stop();
-    rmSync(folder, { recursive: true 
     await weir?.stop();
-});
+    rmSync(folder, { recursive: true });
 });
 
 /* What curl printed, what the server saw of it, and curl's own report. */

@@ -52,9 +52,8 @@ before(async () => {
 after(async () => {
     await echo?.stop();
     await server?.stop();
-    rmSync(folder, { recursive: true 
     await weir?.stop();
-});
+    rmSync(folder, { recursive: true });
 });
 
 /* A handshake with a listener; `servername` is what is asked for, any authority of ours is trusted. */
@@ -131,6 +130,15 @@ test('of_the_protocols_a_client_offers_http_1_1_is_taken', async () => {
 
 const workers = () => descendants(weir.pid).filter(({ command }) => command.startsWith('weir: worker/'));
 
+/* Tells weir to read its configuration again, and waits until only the new workers serve. */
+async function reload() {
+    const old = workers().map(({ pid }) => pid);
+    process.kill(weir.pid, 'SIGHUP');
+    const isNew = () => workers().length === 2 && workers().every(({ pid }) => !old.includes(pid));
+    await until(isNew, () => `new workers serve: ${weir.stderr()}`);
+    return old;
+}
+
 /* A connection that offers this session, used once; and the session that the server gave it. */
 async function visit(version, session, options = {}) {
     const connection = connect('named', '/mcp', { minVersion: version, maxVersion: version, session, ...options });
@@ -161,10 +169,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
 
     test(`a_session_of_${version}_is_resumed_after_a_reload`, async () => {
         const { ticket } = await visit(version);
-        const old = workers().map(({ pid }) => pid);
-        process.kill(weir.pid, 'SIGHUP');
-        const isNew = () => workers().filter(({ pid }) => !old.includes(pid)).length === 2 && workers().length === 2;
-        await until(isNew, () => `new workers serve: ${weir.stderr()}`);
+        const old = await reload();
         const next = await visit(version, ticket);
         assert.ok(next.isReused);
         assert.ok(!old.includes(next.worker));
@@ -185,8 +190,8 @@ test('a_certificate_that_has_changed_is_shown_after_a_reload', async () => {
     assert.match(weir.stderr(), /changing\.key does not match the certificate/);
     assert.equal(await show(), 'one', 'the old one goes on');
     copyFileSync(file('three.key'), file('changing.key'));
-    process.kill(weir.pid, 'SIGHUP');
-    await until(async () => (await show()) === 'three', 'the new one is shown');
+    await reload();
+    assert.equal(await show(), 'three');
 });
 
 /* ---- what travels in it ---- */
