@@ -14,6 +14,7 @@
 #include "call.h"
 #include "chain.h"
 #include "channel.h"
+#include "checkup.h"
 #include "cut.h"
 #include "exchanges.h"
 #include "failure.h"
@@ -329,7 +330,7 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
         link_release(ex->link, ex, reason == WEIR_REASON_NONE);
     if (ex->upstream != NULL)
         chain_end(ex, &outcome);
-    if (proc->kind == PROC_WORKER)
+    if (proc->kind == PROC_WORKER && !checkup_is_one(ex))
         exchange_report(ex, &outcome);
     buf_unref(ex->pub.body.buf);
     ex->pub.body = (weir_chunk_t){0};

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "chain.h"
+#include "checkup.h"
 #include "child.h"
 #include "client.h"
 #include "codec.h"
@@ -127,6 +128,7 @@ static const weir_host_t table = {
     .server_admits = chain_admits,
     .exchange_retry_after = exchange_retry_after,
     .balancer = balancer_named,
+    .link_check = checkup_begin,
     .client_new = client_new,
     .client_message = client_message,
     .client_drained = client_drained,

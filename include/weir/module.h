@@ -263,6 +263,11 @@ typedef struct weir_host {
     void (*exchange_retry_after)(weir_exchange_t *ex, uint64_t ms);
     /* The balancer of a loaded module; NULL when there is no such module, or it has none. */
     const weir_balancer_t *(*balancer)(const char *name);
+    /* Ask the server on a link that is IDLE, of a transport whose links carry whole exchanges, whether it is well, by an exchange of
+     * weir's own that passes no chain. `done` is called once, also from inside of this call, unless it returns WEIR_EFAIL. The
+     * link is BUSY meanwhile, and FREE or DOWN after. */
+    int (*link_check)(weir_link_t *link, uint64_t timeout_ms, void (*done)(void *arg, bool is_well, const char *why),
+                      void *arg);
 
     /* The accept side of stream transports. client_message: one whole message; `buf` (may be NULL) is referenced while it is needed,
      * without one the bytes must stay until the call returns and are copied where they are kept longer. It may call `write`, `pause` and

@@ -40,13 +40,12 @@ static bool is_growable(const pool_server_t *s, const wait_t *w)
 /* A server without an idle link has its turn too: otherwise those whose links were opened first would get everything. */
 static bool is_useful(const pool_server_t *s, const wait_t *w)
 {
-    return is_ready(s, w) || is_growable(s, w);
+    return !s->is_ejected && (is_ready(s, w) || is_growable(s, w));
 }
 
 static bool is_last_resort(const pool_server_t *s, const wait_t *w)
 {
-    (void)w;
-    return links_may_grow(s);
+    return is_ready(s, w) || links_may_grow(s);
 }
 
 bool choice_admits(const wait_t *w, const pool_server_t *s)

@@ -183,6 +183,7 @@ static void links_gone(pool_server_t *s, weir_link_t *link, const char *why)
     if (is_connecting(s, link)) {
         load_count(s, GAUGE_CONNECTING, -1);
         links_failed(s, why);
+        health_connect_failed(s, why);
     } else {
         load_link_gone(s, link);
     }
@@ -199,6 +200,7 @@ static void links_free(pool_server_t *s, weir_link_t *link, bool is_new)
     if (is_new) {
         s->failed_ms = 0;
         load_link_up(s, link);
+        health_link_up(s, link);
     } else {
         load_link_busy(s, -1);
     }

@@ -64,6 +64,7 @@ void load_ended(pool_server_t *s, const weir_outcome_t *outcome)
     s->counters.mine[COUNT_REQUESTS]++;
     s->counters.mine[COUNT_ERRORS] += is_error;
     window_show(s);
+    health_heard(s, outcome);
 }
 
 void load_link_up(pool_server_t *s, const weir_link_t *link)
@@ -133,6 +134,13 @@ static void server_status(const pool_server_t *s, const int64_t *sum, weir_statu
     status->number(status, "requests", (double)sum[COUNT_REQUESTS]);
     status->number(status, "errors", (double)sum[COUNT_ERRORS]);
     score_status(s, sum, status);
+    status->number(status, "checks", (double)sum[COUNT_CHECKS]);
+    status->number(status, "checks_failed", (double)sum[COUNT_UNWELL]);
+    status->number(status, "ejected", (double)sum[COUNT_EJECTED]);
+    status->number(status, "ejected_now", (double)sum[GAUGE_EJECTED]);
+    status->number(status, "aged", (double)sum[COUNT_AGED]);
+    status->number(status, "grown", (double)sum[COUNT_GROWN]);
+    status->number(status, "shrunk", (double)sum[COUNT_SHRUNK]);
     status->leave(status);
 }
 

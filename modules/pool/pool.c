@@ -78,6 +78,7 @@ static void pool_start(void *self)
     pool_t *pool = self;
     for (uint32_t i = 0; i < pool->nservers; i++)
         on_refill(&pool->servers[i]);
+    tend_start(pool);
 }
 
 static void pool_destroy(void *self)
@@ -85,6 +86,7 @@ static void pool_destroy(void *self)
     pool_t *pool = self;
     for (uint32_t i = 0; pool->servers != NULL && i < pool->nservers; i++)
         pool->host->timer_stop(&pool->servers[i].refill);
+    pool->host->timer_stop(&pool->tend);
     if (pool->strategy != NULL)
         pool->balancer->destroy(pool->strategy);
     free(pool->candidates);
@@ -99,6 +101,7 @@ static int server_init(pool_t *pool, uint32_t index, weir_error_t *err)
     s->server = pool->host->upstream_server(pool->upstream, index);
     s->server->pooled = s;
     s->pool = pool;
+    s->checked_ms = pool->host->now_ms();
     s->load = &pool->loads[index];
     *s->load = (weir_load_t){.server = s->server, .ramp = 100, .weight = 100 * s->server->weight};
     s->refill = (weir_timer_t){.fire = on_refill, .arg = s};
@@ -161,6 +164,7 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
                      .is_shared = upstream->is_shared,
                      .nservers = upstream->nservers};
     weir_list_init(&pool->waiting);
+    weir_list_init(&pool->tend.node);
     if (pool_equip(pool, err) == WEIR_OK)
         return pool;
     pool_destroy(pool);
@@ -230,6 +234,61 @@ static const weir_option_t pool_options[] = {
      .min = 0,
      .max = 1000000,
      .doc = "exchanges that may wait for a link at the same time; more fail with pool_full at once"},
+    {.name = "grow_above",
+     .type = WEIR_TYPE_RATIO,
+     .offset = AT(grow_above),
+     .fallback = "0.8",
+     .min = 0,
+     .max = 1,
+     .doc = "links are opened in advance while more than this part of a server's links is in use"},
+    {.name = "shrink_below",
+     .type = WEIR_TYPE_RATIO,
+     .offset = AT(shrink_below),
+     .fallback = "0.3",
+     .min = 0,
+     .max = 1,
+     .doc = "and closed, down to min, once less than this part has been in use for a while"},
+    {.name = "max_age",
+     .type = WEIR_TYPE_DURATION,
+     .offset = AT(max_age_ms),
+     .fallback = "0",
+     .min = 0,
+     .max = 604800000,
+     .doc = "a link that carries one exchange at a time is closed when it is idle and older than this, give or take a "
+            "tenth; 0: "
+            "never"},
+    {.name = "health_check",
+     .type = WEIR_TYPE_DURATION,
+     .offset = AT(health_check_ms),
+     .fallback = "30s",
+     .min = 0,
+     .max = 86400000,
+     .doc =
+         "how often a server that has not answered anybody meanwhile is asked whether it is well (server/discover); 0: "
+         "never. Where links carry many exchanges, the transport tells instead"},
+    {.name = "health_timeout",
+     .type = WEIR_TYPE_DURATION,
+     .offset = AT(health_timeout_ms),
+     .fallback = "5s",
+     .min = 1,
+     .max = 86400000,
+     .doc = "how long it may take to answer that"},
+    {.name = "eject_after",
+     .type = WEIR_TYPE_INT,
+     .offset = AT(eject_after),
+     .fallback = "3",
+     .min = 1,
+     .max = 10000,
+     .doc =
+         "failures in a row, of exchanges and health checks, after which a server is left alone until a check finds it "
+         "well; never while it is the only one"},
+    {.name = "slow_start",
+     .type = WEIR_TYPE_DURATION,
+     .offset = AT(slow_start_ms),
+     .fallback = "10s",
+     .min = 0,
+     .max = 86400000,
+     .doc = "how long a server that was ejected takes to get its full share again"},
     {.name = NULL},
 };
 

@@ -18,6 +18,9 @@ typedef struct pool_options {
     int hash_by;
     int64_t min, max, max_waiting, exchanges_per_link;
     uint64_t acquire_timeout_ms;
+    double grow_above, shrink_below;
+    uint64_t max_age_ms, health_check_ms, health_timeout_ms, slow_start_ms;
+    int64_t eject_after;
 } pool_options_t;
 
 /* Counters in shared memory: what /status sums over all processes. Of a server: */
@@ -30,11 +33,18 @@ enum {
     GAUGE_ERRORS,
     GAUGE_ANSWERED,
     GAUGE_ANSWERED_US,
+    GAUGE_EJECTED, /* processes that leave it alone */
     SERVER_GAUGES,
     COUNT_OPENED = SERVER_GAUGES, /* links, ever */
     COUNT_FAILED,                 /* links that could not be opened */
     COUNT_REQUESTS,
     COUNT_ERRORS,
+    COUNT_CHECKS,  /* of its health */
+    COUNT_UNWELL,  /* of them, that it failed */
+    COUNT_EJECTED, /* how often it was */
+    COUNT_AGED,    /* links closed for their age */
+    COUNT_SHRUNK,  /* links closed since they were not needed */
+    COUNT_GROWN,   /* links opened before they were needed */
     SERVER_COUNTERS,
 };
 
@@ -64,7 +74,13 @@ typedef struct pool_server {
     uint64_t born_ms;   /* of the open links, summed */
     uint32_t nopen;     /* links that are open */
     weir_counters_t counters;
-    uint64_t failed_ms; /* when a link could not be opened; 0: the last one could */
+    /* health.c */
+    uint64_t checked_ms; /* when its health was checked last, or it answered well */
+    uint32_t bad;        /* failures in a row, of exchanges and checks */
+    bool is_checking, is_check_due, is_ejected;
+    uint64_t returned_ms; /* while it starts slowly: since when */
+    uint32_t calm;        /* tend.c: how often in a row too few links were in use */
+    uint64_t failed_ms;   /* when a link could not be opened; 0: the last one could */
     weir_timer_t refill;
     uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
@@ -84,6 +100,7 @@ struct pool {
     weir_list_t waiting; /* wait_t.node, the oldest first */
     uint32_t nwaiting;
     weir_timeouts_t *acquire_timeouts;
+    weir_timer_t tend;
     bool is_providing, is_asked_again; /* waiting_provide() is on the stack */
     char why[128];                     /* why the last link could not be opened */
 };
@@ -149,6 +166,17 @@ bool links_fit(const weir_link_t *link, const wait_t *w);
 /* Close an idle link that no session can use any more; false when there is none. */
 bool links_make_room(pool_server_t *s);
 void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const char *why);
+
+/* ---- health.c ---- */
+
+void health_heard(pool_server_t *s, const weir_outcome_t *outcome);
+void health_link_up(pool_server_t *s, weir_link_t *link);
+void health_connect_failed(pool_server_t *s, const char *why);
+void health_tend(pool_server_t *s);
+
+/* ---- tend.c: what happens by the clock ---- */
+
+void tend_start(pool_t *pool);
 
 /* ---- waiting.c ---- */
 

@@ -157,3 +157,71 @@ test('pool: a_strategy_that_is_not_there_is_refused_with_those_that_are', async 
         /there is no strategy peak_ewma.*round_robin.*balancer among `modules:`/
     );
 });
+
+const server = async (weir, { name }) => (await shown(weir, 'pool')).servers[name];
+
+test('pool: a_server_that_fails_its_checks_is_left_alone_until_it_is_well_again', () =>
+    scene(2, { health_check: '100ms', eject_after: 2, slow_start: '1s' }, async ({ weir, servers: [sick, well] }) => {
+        sick.mood = 'failing';
+        await until(async () => (await server(weir, sick)).ejected_now === 1, 'it is ejected');
+        const { checks, checks_failed, ejected } = await server(weir, sick);
+        assert.ok(checks >= 2);
+        assert.deepEqual({ checks_failed, ejected }, { checks_failed: checks, ejected: 1 });
+        await calls(weir, 6);
+        assert.deepEqual([sick.calls, well.calls], [0, 6]);
+        sick.mood = 'well';
+        await until(async () => (await server(weir, sick)).ejected_now === 0, 'it is back');
+        await calls(weir, 6);
+        assert.ok(sick.calls <= 2, 'it starts slowly');
+        await until(async () => (await calls(weir, 2), sick.calls > 2), 'and comes to its share');
+        assert.match(weir.stderr(), /is left alone after 2 failures in a row, the last: HTTP status 500/);
+        assert.match(weir.stderr(), /is well again/);
+        assert.equal((await weir.status()).upstreams.team.exchanges, sick.calls + well.calls);
+    }));
+
+test('pool: a_check_that_hangs_ends_and_counts', () =>
+    scene(2, { health_check: '100ms', health_timeout: '50ms', eject_after: 1 }, async ({ weir, servers: [sick, well] }) => {
+        sick.mood = 'hanging';
+        await until(async () => (await server(weir, sick)).ejected_now === 1, 'it is ejected');
+        await calls(weir, 4);
+        assert.deepEqual([sick.calls, well.calls], [0, 4]);
+    }));
+
+test('pool: a_server_that_is_gone_fails_its_check_and_the_only_one_is_never_ejected', () =>
+    scene(1, { health_check: '100ms', eject_after: 1 }, async ({ weir, servers: [only] }) => {
+        await only.stop();
+        await until(async () => (await server(weir, only)).checks_failed >= 2, 'it is checked');
+        assert.equal((await server(weir, only)).ejected_now, 0);
+        await only.again();
+        await until(async () => (await call(weir)).status === 200, 'it serves again');
+    }));
+
+test('pool: exchanges_that_fail_eject_a_server_too', () =>
+    scene(2, { eject_after: 3 }, async ({ weir, servers: [sick, well] }) => {
+        sick.mood = 'failing';
+        for (let i = 0; i < 12; i++) await call(weir);
+        assert.deepEqual([sick.calls, well.calls], [3, 9]);
+        assert.equal((await server(weir, sick)).ejected, 1);
+    }));
+
+test('pool: links_are_closed_when_they_are_old_and_opened_again', () =>
+    scene(1, { min: 2, max_age: '1s' }, async ({ weir, servers: [only] }) => {
+        await calls(weir, 3);
+        await until(async () => (await server(weir, only)).aged >= 2, 'links have gone');
+        await until(async () => (await server(weir, only)).idle === 2, 'and others are there');
+        await calls(weir, 3);
+        assert.equal(only.calls, 6);
+    }));
+
+test('pool: it_grows_before_it_must_and_shrinks_when_it_may', () =>
+    scene(1, { min: 1, max: 50, shrink_below: 0.5 }, async ({ weir, servers: [only] }) => {
+        only.mood = 'held';
+        const held = Array.from({ length: 8 }, () => call(weir));
+        await until(async () => (await server(weir, only)).grown >= 2, 'links are opened in advance');
+        const { links, busy } = await server(weir, only);
+        assert.equal(busy, 8);
+        assert.ok(links >= 10);
+        only.release();
+        await Promise.all(held);
+        await until(async () => (await server(weir, only)).shrunk >= 2, 'links that nobody needs are closed');
+    }));

@@ -20,6 +20,7 @@ export class Moody {
 
     async start(port = 0) {
         this.server = createServer((asked, reply) => this.#serve(asked, reply));
+        this.server.keepAliveTimeout = 600_000;
         this.server.on('connection', socket => {
             this.#sockets.add(socket);
             socket.on('close', () => this.#sockets.delete(socket));

@@ -1,0 +1,103 @@
+/* tend.c: what happens to a pool by the clock: links that are too old go, links that nobody needs go, links are opened before they are
+ * needed.
+ *
+ * Growing is quick and shrinking is slow: one look above grow_above opens links, CALM_LOOKS below shrink_below close some. So a load
+ * that swings does not open and close links with every swing.
+ */
+#include "pool.h"
+
+#define LOOK_MS 1000
+#define CALM_LOOKS 10
+/* The part of a server's links that one look opens or closes. */
+#define STEP_PART 4
+
+/* A tenth more or less, by where the link lies in memory: links that were opened together do not go together. */
+static bool is_old(const pool_server_t *s, const weir_link_t *link)
+{
+    uint64_t max_age = s->pool->options->max_age_ms;
+    uint64_t jitter = ((uintptr_t)link * 0x9e3779b97f4a7c15u >> 32) % 201; /* 0 to 200: nine tenths to eleven */
+    return max_age > 0 && !s->pool->is_shared &&
+           s->pool->host->now_ms() - link->born_ms > max_age / 1000 * (900 + jitter) + max_age % 1000;
+}
+
+static void close_idle(pool_server_t *s, weir_link_t *link, int counter, const char *why)
+{
+    load_count(s, counter, 1);
+    s->pool->host->link_close(link, WEIR_REASON_NONE, why);
+}
+
+static void close_old(pool_server_t *s, weir_list_t *list)
+{
+    if (s->pool->nwaiting > 0) /* they would move links about while this walks the list */
+        return;
+    WEIR_LIST_EACH(list, it) {
+        weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
+        if (is_old(s, link))
+            close_idle(s, link, COUNT_AGED, "it is older than max_age");
+    }
+}
+
+static uint32_t step_of(uint32_t nlinks)
+{
+    return nlinks / STEP_PART > 0 ? nlinks / STEP_PART : 1;
+}
+
+static void grow(pool_server_t *s)
+{
+    if (s->failed_ms > 0 || !s->pool->host->server_admits(s->server, NULL))
+        return;
+    for (uint32_t n = step_of(s->nlinks); n > 0 && links_may_grow(s) && links_open(s); n--)
+        load_count(s, COUNT_GROWN, 1);
+}
+
+/* Those that were never used, then those that were used least lately. */
+static void shrink(pool_server_t *s)
+{
+    uint64_t min = (uint64_t)s->pool->options->min;
+    for (uint32_t n = step_of(s->nlinks); n > 0 && s->nlinks > min; n--) {
+        weir_list_t *list = !weir_list_empty(&s->fresh) ? &s->fresh : &s->idle;
+        if (weir_list_empty(list))
+            return;
+        close_idle(s, WEIR_CONTAINER(list->prev, weir_link_t, node), COUNT_SHRUNK, "the pool has too many");
+    }
+}
+
+/* Shared links are filled before others are opened; they have no use for links in advance beyond min. */
+static void resize(pool_server_t *s)
+{
+    const pool_options_t *o = s->pool->options;
+    uint32_t idle = links_count(&s->idle) + links_count(&s->fresh);
+    uint32_t busy = s->nopen > idle ? s->nopen - idle : 0;
+    if (s->pool->is_shared || s->nopen == 0)
+        return;
+    double use = (double)busy / s->nopen;
+    s->calm = use < o->shrink_below ? s->calm + 1 : 0;
+    if (use > o->grow_above && weir_list_empty(&s->connecting))
+        grow(s);
+    if (s->calm < CALM_LOOKS)
+        return;
+    s->calm = 0;
+    shrink(s);
+}
+
+static void on_tend(void *arg)
+{
+    pool_t *pool = arg;
+    for (uint32_t i = 0; i < pool->nservers; i++) {
+        pool_server_t *s = &pool->servers[i];
+        close_old(s, &s->idle);
+        close_old(s, &s->fresh);
+        health_tend(s);
+        resize(s);
+    }
+    tend_start(pool);
+}
+
+void tend_start(pool_t *pool)
+{
+    weir_timeouts_t *queue = pool->host->timeouts(LOOK_MS);
+    pool->tend.fire = on_tend;
+    pool->tend.arg = pool;
+    if (queue != NULL)
+        pool->host->timer_start(queue, &pool->tend);
+}
