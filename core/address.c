@@ -59,6 +59,10 @@ int address_parse(const char *text, struct address *address, weir_error_t *err)
     *address = (struct address){.kind = ADDRESS_INET};
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, address, err);
+    if (strcmp(text, ADDRESS_STDIO_TEXT) == 0) {
+        address->kind = ADDRESS_STDIO;
+        return WEIR_OK;
+    }
     weir_slice_t host = {NULL, 0};
     const char *port = "";
     if (split_host(text, &host, &port, err) != WEIR_OK)

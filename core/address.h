@@ -8,11 +8,13 @@
 #include <sys/un.h>
 #include <weir/error.h>
 
+#define ADDRESS_STDIO_TEXT "stdio:"
 #define ADDRESS_TEXT_MAX 128 /* sizeof(sockaddr_un.sun_path) + "unix:" */
 
 typedef enum address_kind {
-    ADDRESS_INET, /* host:port; host by number, by name, or empty: every address of both families, on one socket */
-    ADDRESS_UNIX, /* unix:/path */
+    ADDRESS_INET,  /* host:port; host by number, by name, or empty: every address of both families, on one socket */
+    ADDRESS_UNIX,  /* unix:/path */
+    ADDRESS_STDIO, /* stdio: the one client at our own stdin and stdout */
 } address_kind_t;
 
 /* The parts of `127.0.0.1:80`, `[::1]:80`, `localhost:80`, `:80`, `unix:/run/weir.sock`. */

@@ -14,6 +14,7 @@
 
 static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen]\n"
                             "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
+                            "       weir connect URL\n"
                             "       weir status | modules [NAME] | schema\n"
                             "       weir MODULE WORD UPSTREAM[/SERVER]\n";
 
@@ -30,6 +31,7 @@ static const char help_text[] =
     "\n"
     "Commands:\n"
     "  run                 serve one MCP server that speaks on stdin and stdout, with no configuration at all\n"
+    "  connect URL         speak on stdin and stdout for a client that starts a command, to a server over HTTP\n"
     "  status              what the running weir says of itself (needs `admin:` in the configuration)\n"
     "  modules [NAME]      the modules there are, or the options of one\n"
     "  schema              a JSON Schema of the configuration, for editors\n"
@@ -58,8 +60,13 @@ typedef struct word {
 } word_t;
 
 static const word_t commands[] = {
-    {"run", CLI_RUN},       {"status", CLI_STATUS}, {"modules", CLI_MODULES},
-    {"schema", CLI_SCHEMA}, {"help", CLI_HELP},     {NULL, 0},
+    {"run", CLI_RUN},
+    {"connect", CLI_CONNECT},
+    {"status", CLI_STATUS},
+    {"modules", CLI_MODULES},
+    {"schema", CLI_SCHEMA},
+    {"help", CLI_HELP},
+    {NULL, 0},
 };
 
 static const word_t signals[] = {
@@ -212,7 +219,13 @@ static void parse_run(cli_t *cli, int argc, char **argv)
     cli->command = CLI_WRONG;
 }
 
-/* status, modules, schema: the same options, before or after the name of a module. */
+static void wrong_url(cli_t *cli)
+{
+    fprintf(stderr, "weir: say which server to reach, as in: weir connect http://127.0.0.1:8080/mcp\n");
+    cli->command = CLI_WRONG;
+}
+
+/* connect, status, modules, schema: the same options, before or after the name of a module. */
 static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
 {
     int option;
@@ -233,6 +246,10 @@ static void parse_tool(cli_t *cli, cli_command_t command, int argc, char **argv)
         cli->target = argv[optind + 2];
         optind += 3;
     }
+    if (command == CLI_CONNECT && optind < argc)
+        cli->url = argv[optind++];
+    else if (command == CLI_CONNECT)
+        wrong_url(cli);
     if (optind < argc)
         wrong(cli, "too much:", argv[optind], "", NULL, see_help);
 }

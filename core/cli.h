@@ -10,6 +10,7 @@ typedef enum cli_command {
     CLI_CHECK,
     CLI_SIGNAL,
     CLI_RUN,
+    CLI_CONNECT,
     CLI_STATUS,
     CLI_MODULES,
     CLI_SCHEMA,
@@ -30,6 +31,7 @@ typedef struct cli {
     const char *word, *target;        /* of CLI_COMMAND: what it is told, and about which upstream or server */
     const char *topic;                /* of CLI_HELP: the command, or NULL */
     const char *listen, *path, *name; /* of CLI_RUN; name may be NULL */
+    const char *url;                  /* of CLI_CONNECT */
     char *const *program;             /* likewise: argv of the server, ended by NULL */
 } cli_t;
 

@@ -140,6 +140,7 @@ static const weir_host_t table = {
     .framing_lines = &framing_lines,
     .stream_client_open = stream_client_open,
     .stream_clients_close = stream_clients_close,
+    .listener_over = listener_over,
     .listener_is_shared = listener_is_shared,
     .listener_offer = listener_offer,
     .listener_leads = listener_leads,

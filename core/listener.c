@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -42,7 +44,7 @@ static bool address_is_loopback(const char *text)
     struct address address;
     if (address_parse(text, &address, NULL) != WEIR_OK)
         return false;
-    return address.kind == ADDRESS_UNIX || strncmp(address.host, "127.", 4) == 0 || strcmp(address.host, "::1") == 0 ||
+    return address.kind != ADDRESS_INET || strncmp(address.host, "127.", 4) == 0 || strcmp(address.host, "::1") == 0 ||
            strcmp(address.host, "localhost") == 0;
 }
 
@@ -324,8 +326,32 @@ static void accepter_ready(struct ev_loop *loop, ev_io *io, int events)
     }
 }
 
-int listener_accept(weir_listener_t *l, int fd, weir_error_t *err)
+/* The one client at our own stdin and stdout. The descriptors are copies: the process keeps its own. */
+static int listener_take_stdio(weir_listener_t *l, weir_error_t *err)
 {
+    if (proc->slot != 0)
+        return WEIR_OK;
+    int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0), out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (in < 0 || out < 0)
+        return weir_error(err, "listener %s: stdin or stdout is not open: %s", l->name, strerror(errno));
+    weir_stream_t *stream = stream_pipes(in, out, err);
+    if (stream == NULL)
+        return weir_error_wrap(err, "listener %s: ", l->name);
+    l->accept->open(l->self, stream);
+    return WEIR_OK;
+}
+
+void listener_over(weir_listener_t *l)
+{
+    log_write(WEIR_LOG_INFO, "listener %s: its client has gone, and there will be no other", l->name);
+    if (!proc->is_draining && kill(getppid(), SIGQUIT) != 0)
+        log_write(WEIR_LOG_ERROR, "cannot tell the master to end: %s", strerror(errno));
+}
+
+int listener_accept(weir_listener_t *l, const char *address, int fd, weir_error_t *err)
+{
+    if (strcmp(address, ADDRESS_STDIO_TEXT) == 0)
+        return listener_take_stdio(l, err);
     /* Watchers must not move once they run, so there is room for all from the start. */
     const size_t max = 256;
     if (l->accepters == NULL)

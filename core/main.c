@@ -6,6 +6,7 @@
 
 #include "build_config.h"
 #include "cli.h"
+#include "connect.h"
 #include "daemon.h"
 #include "master.h"
 #include "run.h"
@@ -61,6 +62,8 @@ static int dispatch(const cli_t *cli, const title_t *title)
         return serve_main(cli, title);
     case CLI_RUN:
         return run_main(cli, title);
+    case CLI_CONNECT:
+        return connect_main(cli, title);
     case CLI_CHECK:
         return tool_check(cli);
     case CLI_SIGNAL:

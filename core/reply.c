@@ -142,7 +142,7 @@ void reply_end(weir_exchange_t *pub)
     timer_stop(&ex->timer);
     if (ex->cut != NULL)
         cut_end(ex);
-    if (!pub->wants_messages)
+    if (ex->cut == NULL || !pub->wants_messages)
         reply_over(ex);
 }
 

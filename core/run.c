@@ -1,4 +1,4 @@
-/* run.c: fills the template that conf/run.yaml was built into, and serves it the ordinary way. What can be told before anything is
+/* run.c: fills in conf/run.yaml, and serves it the ordinary way. What can be told before anything is
  * started is: a program that is not there, an address that is taken.
  */
 #include "run.h"
@@ -14,6 +14,7 @@
 #include "log.h"
 #include "master.h"
 #include "run_yaml.h"
+#include "template.h"
 
 #define NAME_SIZE 64
 
@@ -21,73 +22,6 @@ typedef struct run {
     const cli_t *cli;
     char name[NAME_SIZE]; /* what clients are told to call the server */
 } run_t;
-
-/* --- the template --- */
-
-/* A YAML string in double quotes. Bytes beyond ASCII pass: what is not UTF-8 the parser refuses, with its place. */
-static void quote(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fprintf(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            fprintf(out, "\\x%02x", c);
-        else
-            fputc(c, out);
-    }
-    fputc('"', out);
-}
-
-static void quote_list(FILE *out, char *const *texts)
-{
-    for (char *const *text = texts; *text != NULL; text++) {
-        fputs(text == texts ? "[" : ", ", out);
-        quote(out, *text);
-    }
-    fputc(']', out);
-}
-
-/* Write what stands for a word of the template; the length of the word, or 0 when it is none. */
-static size_t fill_word(FILE *out, const char *at, const cli_t *cli)
-{
-    static const char listen[] = "@LISTEN@", path[] = "@PATH@", command[] = "@COMMAND@";
-    if (strncmp(at, listen, sizeof(listen) - 1) == 0) {
-        quote(out, cli->listen);
-        return sizeof(listen) - 1;
-    }
-    if (strncmp(at, path, sizeof(path) - 1) == 0) {
-        quote(out, cli->path);
-        return sizeof(path) - 1;
-    }
-    if (strncmp(at, command, sizeof(command) - 1) == 0) {
-        quote_list(out, cli->program);
-        return sizeof(command) - 1;
-    }
-    return 0;
-}
-
-/* The configuration; the caller frees it. NULL when there is no memory. */
-static char *template_fill(const cli_t *cli)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (out == NULL)
-        return NULL;
-    for (const char *at = weir_run_yaml; *at != '\0';) {
-        size_t n = *at == '@' ? fill_word(out, at, cli) : 0;
-        if (n == 0)
-            fputc(*at, out);
-        at += n == 0 ? 1 : n;
-    }
-    bool is_whole = ferror(out) == 0;
-    if (fclose(out) == 0 && is_whole)
-        return text;
-    free(text);
-    return NULL;
-}
 
 /* --- what can be told before --- */
 
@@ -231,7 +165,11 @@ int run_main(const cli_t *cli, const title_t *title)
         fprintf(stderr, "weir run: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    char *text = template_fill(cli);
+    const template_word_t words[] = {{"@LISTEN@", cli->listen, NULL},
+                                     {"@PATH@", cli->path, NULL},
+                                     {"@COMMAND@", NULL, cli->program},
+                                     {NULL, NULL, NULL}};
+    char *text = template_fill(weir_run_yaml, words);
     if (text == NULL) {
         fprintf(stderr, "weir run: out of memory\n");
         return EXIT_FAILURE;

@@ -204,18 +204,13 @@ static call_t *session_newest_call(const session_t *session)
     return NULL;
 }
 
-/* Changes that concern the whole session, not one request. */
-static bool is_about_session(weir_slice_t method)
-{
-    return weir_slice_eq(method, WEIR_LIT("notifications/resources/updated")) ||
-           (method.n > 13 && weir_slice_eq(weir_slice(method.p + method.n - 13, 13), WEIR_LIT("/list_changed")));
-}
-
 void session_route(session_t *session, const weir_message_t *message)
 {
     const weir_slice_t *part = &message->bytes;
     call_t *call = session_newest_call(session);
-    bool prefers_listen = session->listen != NULL && is_about_session(message->envelope.method);
+    /* A notification over pipes names no request. On the session's own stream it is never wrong, and a client that has listened once
+     * comes back for what it missed; a question belongs to the request it is asked for. */
+    bool prefers_listen = session->has_listened && message->envelope.kind == WEIR_KIND_NOTIFICATION;
     if (call == NULL || prefers_listen) {
         session_say(session, part);
         return;
@@ -286,6 +281,7 @@ void session_listen(session_t *session, exchange_t *ex)
     if (number == 0)
         number = session->listen_sent;
     session->listen = ex;
+    session->has_listened = true;
     reply_stream(ex);
     if (session_replay(session, ex, 0, number))
         session->listen_sent = session->events.last;

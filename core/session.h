@@ -31,6 +31,7 @@ typedef struct session {
     events_t events;
     weir_timer_t idle;
     bool is_loss_logged;
+    bool has_listened; /* the client has opened the session's own stream at least once */
 } session_t;
 
 typedef struct session_table session_table_t;

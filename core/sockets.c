@@ -11,6 +11,7 @@
 #include "sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -113,7 +114,7 @@ static int place_probe(const place_t *place, weir_error_t *err)
     struct address address;
     if (address_parse(place->text, &address, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (address.kind == ADDRESS_UNIX || address.port == 0)
+    if (address.kind != ADDRESS_INET || address.port == 0)
         return WEIR_OK;
     int fd = address_listen(place->text, false, 1, err);
     if (fd < 0)
@@ -122,10 +123,23 @@ static int place_probe(const place_t *place, weir_error_t *err)
     return WEIR_OK;
 }
 
+/* What a listener on our own stdin and stdout has in place of a socket. */
+static int place_add_stdio(place_t *place, weir_error_t *err)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return weir_error(err, "our own stdin is not open: %s", strerror(errno));
+    snprintf(place->bound, sizeof(place->bound), "%s", place->text);
+    place->fds[place->n++] = fd;
+    return WEIR_OK;
+}
+
 /* One more socket. All after the first take the address that the first one got, since its port may have been 0. */
 static int place_add(place_t *place, weir_error_t *err)
 {
     const char *text = place->n == 0 ? place->text : place->bound;
+    if (strcmp(text, ADDRESS_STDIO_TEXT) == 0)
+        return place_add_stdio(place, err);
     int fd = address_listen(text, !place->is_shared, BACKLOG, err);
     if (fd < 0)
         return WEIR_EFAIL;
@@ -165,7 +179,7 @@ static int place_want(sockets_t *sockets, const conf_listener_t *listener, const
     if (place == NULL && (place = place_new(sockets, listener, text)) == NULL)
         return weir_error(err, "out of memory");
     place->is_wanted = true;
-    place->is_shared = listener == NULL || strncmp(text, "unix:", 5) == 0;
+    place->is_shared = listener == NULL || strncmp(text, "unix:", 5) == 0 || strcmp(text, ADDRESS_STDIO_TEXT) == 0;
     if (place_grow(place, place->is_shared ? 1 : nslots, err) != WEIR_OK)
         return weir_error_wrap(err, "%s: ", owner);
     return WEIR_OK;

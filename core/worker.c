@@ -118,7 +118,7 @@ static int worker_accept(worker_t *w, const process_args_t *args, weir_error_t *
 {
     for (size_t i = 0; i < args->nlistens; i++) {
         weir_listener_t *l = room_listener(&w->room, args->listens[i].listener);
-        if (l != NULL && listener_accept(l, args->listens[i].fd, err) != WEIR_OK)
+        if (l != NULL && listener_accept(l, args->listens[i].address, args->listens[i].fd, err) != WEIR_OK)
             return WEIR_EFAIL;
     }
     if (args->admin_fd < 0)

@@ -290,6 +290,9 @@ typedef struct weir_host {
     void (*stream_client_open)(weir_stream_clients_t *all, weir_stream_t *stream);
     void (*stream_clients_close)(weir_stream_clients_t *all);
 
+    /* Of a listener that serves the client which started weir: it has gone, and weir ends when what is under way is done. */
+    void (*listener_over)(weir_listener_t *listener);
+
     /* A port that several transports share: whoever reads a head offers it to the others (see `adopt`). True: the stream is theirs. */
     bool (*listener_is_shared)(const weir_listener_t *listener);
     bool (*listener_offer)(weir_listener_t *listener, weir_stream_t *stream, const weir_head_t *head,

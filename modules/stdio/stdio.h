@@ -41,6 +41,7 @@ void command_well(command_t *command);
 /* How long a child must live for its start to count as a good one. */
 #define COMMAND_WELL_MS 10000
 
+extern const weir_accept_t stdio_accept;
 extern const weir_connect_t stdio_connect;
 
 #endif

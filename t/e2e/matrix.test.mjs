@@ -1,13 +1,15 @@
 // Every transport that clients may arrive by, with every transport that servers may be reached by: the same scenes over each pair.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { until } from './lib/process.mjs';
-import { here, startWeir } from './lib/weir.mjs';
-import { tcp, WireTransport, ws } from './lib/wires.mjs';
+import { binary, here, repo, startWeir } from './lib/weir.mjs';
+import { stdio, tcp, WireTransport, ws } from './lib/wires.mjs';
 import { node, startServer } from './lib/world.mjs';
 
 const server = transport => [node, join(here, 'servers/matrix.mjs'), transport];
@@ -21,29 +23,46 @@ const upstreams = {
     ws: url => ({ transport: 'ws', permessage_deflate: true, servers: [{ url: url.replace('http', 'ws') }] })
 };
 
-/* How a client arrives: the SDK's transport to a listener's port. */
-const arrivals = {
+/* How a client arrives: the SDK's transport to a weir of that configuration, which the stdio client starts itself. */
+const arriveAt = toPort => async configuration => {
+    const weir = await startWeir(configuration);
+    return { transport: toPort(weir.port('edge')), stop: weir.stop };
+};
+const start = async configuration => {
+    const folder = mkdtempSync(join(tmpdir(), 'weir-matrix-'));
+    const file = join(folder, 'weir.yaml');
+    writeFileSync(file, configuration);
+    const wire = stdio.start(binary, ['-c', file], { cwd: repo });
+    const stop = async () => {
+        assert.deepEqual(await wire.ended, { code: 0, signal: null }, 'weir ends well when its client has closed stdin');
+        rmSync(folder, { recursive: true });
+    };
+    return { transport: new WireTransport(wire), stop };
+};
+const ports = {
     http: port => new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
     tcp: port => new WireTransport(tcp.connect(port)),
     ws: port => new WireTransport(ws.connect(port))
 };
 
-const pathOf = { tcp: '/' };
+const arrivals = { ...Object.fromEntries(Object.entries(ports).map(([name, toPort]) => [name, arriveAt(toPort)])), stdio: start };
+
+const pathOf = { tcp: '/', stdio: '/' };
+const listenOf = { stdio: 'stdio:' };
 const moreOf = { ws: 'permessage_deflate: true, ' };
 
 const configuration = (upstream, from) => `workers: 2
 log: { level: info, file: stderr }
 modules: [http, stdio, tcp, ws, pool]
 listeners:
-  edge: { transport: ${from}, ${moreOf[from] ?? ''}listen: "127.0.0.1:0", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
+  edge: { transport: ${from}, ${moreOf[from] ?? ''}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
 upstreams:
   up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }] })}
 `;
 
-async function connect(arrive, port) {
+async function connect(transport) {
     const client = new Client({ name: 'matrix', version: '1.0.0' }, { capabilities: { elicitation: {} } });
     client.setRequestHandler(ElicitRequestSchema, ({ params }) => ({ action: 'accept', content: { answer: `to <${params.message}>` } }));
-    const transport = arrive(port);
     await client.connect(transport);
     const call = async (name, args, options) => (await client.callTool({ name, arguments: args }, undefined, options)).content[0].text;
     const close = async () => {
@@ -116,16 +135,16 @@ const scenes = {
 for (const [to, upstreamOf] of Object.entries(upstreams))
     for (const [from, arrive] of Object.entries(arrivals))
         describe(`${from} → ${to}`, () => {
-            let weir, listening, me;
+            let listening, arrived, me;
             before(async () => {
                 if (to !== 'stdio') listening = await startServer(server(to));
-                weir = await startWeir(configuration(upstreamOf(listening?.url), from));
-                me = await connect(arrive, weir.port('edge'));
+                arrived = await arrive(configuration(upstreamOf(listening?.url), from));
+                me = await connect(arrived.transport);
             });
             after(async () => {
                 await me?.close().catch(() => {}); // its server is dead
                 await listening?.stop();
-                await weir?.stop();
+                await arrived?.stop();
             });
             for (const [name, play] of Object.entries(scenes)) test(`${from} → ${to}: ${name}`, () => play(me));
         });

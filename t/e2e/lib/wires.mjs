@@ -1,4 +1,5 @@
 // MCP transports over streams of messages, for the official SDK 1.x on either side: what the SDK has none of its own for.
+import { spawn } from 'node:child_process';
 import { connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import WebSocket, { WebSocketServer } from 'ws';
@@ -29,6 +30,19 @@ function overSocket(socket) {
     socket.on('close', () => wire.onEnd?.());
     return wire;
 }
+
+/* One message a line over the pipes of a command. */
+export const stdio = {
+    start(command, args, options) {
+        const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'ignore'], ...options });
+        const wire = { send: text => child.stdin.write(`${text}\n`), close: () => child.stdin.end() };
+        createInterface({ input: child.stdout }).on('line', line => wire.onText?.(line));
+        child.stdin.on('error', () => {});
+        wire.ended = new Promise(resolve => child.on('close', (code, signal) => resolve({ code, signal })));
+        wire.ended.then(() => wire.onEnd?.());
+        return wire;
+    }
+};
 
 /* One message a line over TCP. */
 export const tcp = {

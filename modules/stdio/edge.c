@@ -1,0 +1,91 @@
+/* edge.c: the accept side: the client that has started weir speaks on our stdin and hears on our stdout, one message a line. The client
+ * itself is the host's (weir_stream_clients_t); when it has gone, weir ends.
+ */
+#include <stdlib.h>
+
+#include "stdio.h"
+
+typedef struct edge_options {
+    uint64_t max_message, buffer_limit, send_timeout_ms;
+} edge_options_t;
+
+typedef struct edge {
+    const weir_host_t *host;
+    weir_stream_clients_t clients;
+} edge_t;
+
+static void edge_left(void *owner)
+{
+    edge_t *edge = owner;
+    edge->host->listener_over(edge->clients.listener);
+}
+
+static void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err)
+{
+    const edge_options_t *o = options;
+    edge_t *edge = calloc(1, sizeof(*edge));
+    if (edge == NULL) {
+        (void)weir_error(err, "stdio: no memory for a listener");
+        return NULL;
+    }
+    edge->host = host;
+    edge->clients = (weir_stream_clients_t){
+        .listener = listener,
+        .framing = host->framing_lines,
+        .max_message = o->max_message,
+        .buffer_limit = o->buffer_limit,
+        .send_timeout_ms = o->send_timeout_ms,
+        .is_patient = true,
+        .left = edge_left,
+        .owner = edge,
+    };
+    return edge;
+}
+
+static void edge_destroy(void *self)
+{
+    edge_t *edge = self;
+    edge->clients.left = NULL;
+    edge->host->stream_clients_close(&edge->clients);
+    free(edge);
+}
+
+static void edge_open(void *self, weir_stream_t *stream)
+{
+    edge_t *edge = self;
+    edge->host->stream_client_open(&edge->clients, stream);
+}
+
+static void edge_drain(void *self, bool now)
+{
+    edge_t *edge = self;
+    if (now)
+        edge->host->stream_clients_close(&edge->clients);
+}
+
+static size_t edge_clients(void *self)
+{
+    return ((edge_t *)self)->clients.count;
+}
+
+#define OPT(member) offsetof(edge_options_t, member)
+
+static const weir_option_t edge_options[] = {
+    {"max_message", WEIR_TYPE_SIZE, OPT(max_message), "4MiB", 1024, 1 << 30, NULL, false,
+     "largest message of the client; a larger one is skipped and answered with an error"},
+    {"buffer_limit", WEIR_TYPE_SIZE, OPT(buffer_limit), "256KiB", 16384, 1 << 30, NULL, false,
+     "bytes queued for a client that does not read; at 80% its servers are not read any more"},
+    {"send_timeout", WEIR_TYPE_DURATION, OPT(send_timeout_ms), "60s", 1, 86400000, NULL, false,
+     "how long the client may take no byte of what waits for it"},
+    {.name = NULL},
+};
+
+const weir_accept_t stdio_accept = {
+    .options = edge_options,
+    .options_size = sizeof(edge_options_t),
+    .create = edge_create,
+    .destroy = edge_destroy,
+    .open = edge_open,
+    .drain = edge_drain,
+    .clients = edge_clients,
+};
