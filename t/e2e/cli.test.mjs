@@ -134,13 +134,13 @@ if (waysThroughWeir.length > 0)
         test('cli: a port in use is named with its listener', async () => {
             const { code, stderr } = await weir('-c', 'taken.yaml');
             assert.equal(code, 1);
-            assert.match(stderr, /^weir: listener edge: cannot listen on .*; another program listens there$/m);
+            assert.match(stderr, /^weir: .*taken.yaml:9:13: listener edge: cannot listen on .*; another program listens there$/m);
         });
 
         test('cli: a daemon that cannot start says so to who started it', async () => {
             const { code, stderr } = await weir('-d', '-c', 'taken.yaml');
             assert.equal(code, 1);
-            assert.match(stderr, /^weir: listener edge: cannot listen on /m);
+            assert.match(stderr, /^weir: .*taken.yaml:9:13: listener edge: cannot listen on /m);
         });
 
         test('cli: weir status names who answers in its place, or that nobody does', async () => {
