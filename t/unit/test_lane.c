@@ -581,6 +581,26 @@ static void foreign_ways_to_write_a_payload_are_understood(void **state)
     }
 }
 
+/* A reader that is paused half-way through a payload: what it has not taken yet stays, whatever becomes of the transport's buffer. */
+static void messages_that_are_not_taken_yet_keep_their_buffer(void **state)
+{
+    (void)state;
+    weir_chunk_t payload = {.buf = buf_new(0)}, message;
+    uint64_t tag;
+    memcpy(payload.buf->data, "{\"a\":1}\n{\"a\":2}", 15);
+    payload.bytes = weir_slice(payload.buf->data, 15);
+    lane_open(joiner_of(WEIR_JOIN_LINES));
+    assert_int_equal(lane_read(lane, &payload, NULL), WEIR_OK);
+    assert_int_equal(payload.buf->refs, 2);
+    buf_unref(payload.buf);
+    assert_int_equal(lane_next(lane, &message, &tag, NULL), WEIR_OK);
+    assert_int_equal(lane_next(lane, &message, &tag, NULL), WEIR_OK);
+    assert_memory_equal(message.bytes.p, "{\"a\":2}", 7);
+    assert_ptr_equal(message.buf, payload.buf);
+    assert_int_equal(lane_next(lane, &message, &tag, NULL), WEIR_EAGAIN);
+    assert_int_equal(bufs_in_use(proc->bufs), 0);
+}
+
 static void a_bomb_in_a_frame_is_stopped(void **state)
 {
     (void)state;
@@ -621,6 +641,7 @@ int main(void)
         SCENE(adaptive_takes_what_the_budget_allows),
         SCENE(broken_payloads_are_errors_that_say_what_is_wrong),
         SCENE(foreign_ways_to_write_a_payload_are_understood),
+        SCENE(messages_that_are_not_taken_yet_keep_their_buffer),
         SCENE(a_bomb_in_a_frame_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
