@@ -71,14 +71,18 @@ test(
 
 test(
     'a_session_that_is_idle_ends_with_its_child_and_one_that_is_listened_to_is_not_idle',
-    inHouse(plan({ a: stdio(child(), { sessions: { idle_timeout: '300ms' } }) }), async house => {
-        const listened = await session(house.url('a'));
-        const stream = await listen(listened);
+    inHouse(plan({ a: stdio(child(), { sessions: { idle_timeout: '400ms' } }) }), async house => {
+        const listenAtOnce = async () => {
+            const one = await session(house.url('a'));
+            return { one, stream: await listen(one) };
+        };
+        const { one, stream } = await until(() => listenAtOnce().catch(() => null), 'it is listened to before it is idle');
+        await until(() => house.servers().length === 1, 'only its child is there');
         const idle = await session(house.url('a'));
-        const its = look(await pidOf(idle));
-        await until(() => gone(its), 'the child of the idle one is gone');
+        await until(() => house.logged('a session was idle for idle_timeout \\(400 ms\\) and has ended').length > 0, 'the idle one ends');
+        await until(() => house.servers().length === 1, 'its child is gone');
         assert.equal((await idle.post(rpc('ping', undefined, 1))).status, 404);
-        assert.ok(await pidOf(listened));
+        assert.ok(await pidOf(one));
         stream.close();
     })
 );
@@ -209,8 +213,9 @@ test(
 
 test(
     'a_child_that_reads_nothing_fails_what_it_was_asked_and_nobody_else',
-    inHouse(plan({ a: stdio(child('deaf'), { reply_timeout: '300ms' }), b: stdio(child()) }), async house => {
-        const [one, other] = [await session(house.url('a')), await session(house.url('b'))];
+    inHouse(plan({ a: stdio(child('deaf'), { reply_timeout: '400ms' }), b: stdio(child()) }), async house => {
+        const one = await until(() => session(house.url('a')).catch(() => null), 'it starts in time');
+        const other = await session(house.url('b'));
         const large = call(one, 'echo', { message: 'x'.repeat(3 << 20) }, 'large');
         const small = call(one, 'pid', {}, 'small');
         assert.ok(await pidOf(other));
@@ -221,7 +226,7 @@ test(
 
 test(
     'sessions_beyond_max_are_refused_until_one_has_ended',
-    inHouse(plan({ a: stdio(child(), { chain: [{ pool: { max: 2, acquire_timeout: '200ms' } }] }) }), async house => {
+    inHouse(plan({ a: stdio(child(), { chain: [{ pool: { max: 2, acquire_timeout: '500ms' } }] }) }), async house => {
         const [one] = [await session(house.url('a')), await session(house.url('a'))];
         const { status, reason, message } = await refusal(house.url('a'));
         assert.equal(status, 503);
@@ -249,7 +254,7 @@ test(
             const memory = () => residentOf([house.keeper(), ...house.workers()]);
             const before = memory();
             let most = 0;
-            for (let i = 0; i < 100; i++) {
+            for (let i = 0; i < 40; i++) {
                 assert.ok(await pidOf(quick));
                 most = Math.max(most, memory());
             }
@@ -265,4 +270,39 @@ test(
         },
         { env: { ASAN_OPTIONS: [process.env.ASAN_OPTIONS, 'quarantine_size_mb=1'].filter(Boolean).join(':') } }
     )
+);
+
+const modernMeta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientInfo': { name: 'raw', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': {}
+};
+const modernCall = (url, id, name, args = {}) => {
+    const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name };
+    return new Connection(url).send('POST', headers, rpc('tools/call', { name, arguments: args, _meta: { ...modernMeta, progressToken: id } }, id));
+};
+
+test(
+    'a_slow_client_of_a_child_that_others_share_is_let_go_and_the_others_are_served',
+    inHouse(plan({ a: stdio(child(), { chain: [{ pool: { min: 1, max: 1 } }], buffer_limit: '256KiB' }) }), async house => {
+        const slow = modernCall(house.url('a'), 'slow', 'flood', { count: 300, bytes: 65536 });
+        assert.equal((await slow.head()).status, 200);
+        slow.pause(true);
+        const ask = async i => {
+            const quick = modernCall(house.url('a'), `quick ${i}`, 'pid');
+            const reply = JSON.parse(await quick.reply(await quick.head()));
+            quick.close();
+            assert.equal(reply.id, `quick ${i}`);
+            return textOf(reply);
+        };
+        const [pid] = house.servers().map(one => String(one.pid));
+        let n = 0;
+        const isLetGo = async () => (assert.equal(await ask((n += 1)), pid), house.logged('the client reads too slowly for a shared link').length > 0);
+        await until(isLetGo, 'the slow one is let go');
+        slow.pause(false);
+        await assert.rejects(async () => {
+            while ((await nextEvent(slow)) !== null);
+        }, /connection closed/);
+        assert.equal(await ask('last'), pid);
+    })
 );

@@ -84,14 +84,22 @@ export function look(pid) {
 
 const everyone = () => readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(look).filter(Boolean);
 
+/* The pids of a process's children, by which of its threads started them. */
+function childrenOf(pid) {
+    try {
+        const threads = readdirSync(`/proc/${pid}/task`);
+        return threads.flatMap(thread => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean));
+    } catch {
+        return []; // it has gone meanwhile
+    }
+}
+
 /* The descendants of a process, children first. */
 export function descendants(pid) {
-    const all = everyone();
     const found = [];
     for (let parents = [pid]; parents.length; ) {
-        const children = all.filter(one => parents.includes(one.ppid));
-        found.push(...children);
-        parents = children.map(one => one.pid);
+        parents = parents.flatMap(childrenOf);
+        found.push(...parents.map(look).filter(Boolean));
     }
     return found;
 }

@@ -1,6 +1,6 @@
 // A running weir whose processes can be looked at, hurt, and told to change.
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { descendants, look, start, until } from '../../e2e/lib/process.mjs';
@@ -13,7 +13,7 @@ export const weir = binary;
 export { repo };
 export const demo = [join(repo, 'build/weir-demo')];
 export const child = (...how) => [node, join(here, 'servers/child.mjs'), ...how];
-export const recorder = transport => [node, join(e2e, 'servers/recorder.mjs'), '/dev/null', transport];
+export const recorder = (transport, record = '/dev/null') => [node, join(e2e, 'servers/recorder.mjs'), record, transport];
 export const shell = line => ['sh', '-c', line];
 
 /* Upstreams. */
@@ -51,6 +51,7 @@ export const family = pid => {
         all,
         workers: () => titled(all(), 'worker/'),
         keeper: () => titled(all(), 'keeper/')[0],
+        keepers: () => titled(all(), 'keeper/'),
         minders: () => all().filter(({ command }) => command.startsWith('mcp:')),
         /* What the minders mind: the servers themselves, and all that these started. */
         servers: () => all().filter(({ command }) => !/^(weir|mcp):/.test(command) && !/weir -c/.test(command)),
@@ -58,7 +59,24 @@ export const family = pid => {
     };
 };
 
-export const descriptors = ({ pid }) => readdirSync(`/proc/${pid}/fd`).length;
+/* Kills one that may have gone meanwhile. */
+export function slay({ pid }) {
+    try {
+        process.kill(pid, 'SIGKILL');
+    } catch (error) {
+        if (error.code !== 'ESRCH') throw error;
+    }
+}
+
+/* The descriptors of a process, and what they lead to. */
+export const descriptors = ({ pid }) =>
+    readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+        try {
+            return [`${fd} ${readlinkSync(`/proc/${pid}/fd/${fd}`)}`];
+        } catch {
+            return []; // closed meanwhile
+        }
+    });
 
 /* One that is seen once may be about to be reaped; one that stays is never reaped. */
 export const noZombie = ({ zombies }) =>
