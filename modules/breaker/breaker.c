@@ -138,7 +138,10 @@ static bool may_probe(const weir_exchange_t *ex)
     return ex->verb == WEIR_VERB_MESSAGE;
 }
 
-static bool trip_ask(breaker_t *b, guard_t *g, weir_exchange_t *ex, trip_t *trip)
+/* The way of exchanges while something is wrong is kept out of the way of the others. */
+#define RARE __attribute__((noinline, cold))
+
+RARE static bool trip_ask(breaker_t *b, guard_t *g, weir_exchange_t *ex, trip_t *trip)
 {
     circuit_change_t change = {0};
     uint64_t now = b->host->now_ms();
@@ -199,19 +202,9 @@ static uint32_t cause_of(const weir_outcome_t *outcome)
     return outcome->is_alien ? CAUSE_ALIEN : CAUSE_STATUS | outcome->status;
 }
 
-static void breaker_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)
+RARE static void trip_end(breaker_t *b, trip_t *trip, const weir_outcome_t *outcome)
 {
-    breaker_t *b = self;
-    trip_t *trip = state;
-    (void)ex;
     guard_t *g = trip->guard;
-    *b->refused.mine += outcome->reason == WEIR_REASON_BREAKER_OPEN;
-    if (g == NULL)
-        return;
-    if (trip->has_link && trip->pass.taken == 0 && circuit_is_quiet(g->circuit) && !weir_outcome_failed(outcome)) {
-        trip->guard = NULL;
-        return;
-    }
     uint32_t cause = trip->has_link ? cause_of(outcome) : 0;
     circuit_change_t change = {0};
     char text[32];
@@ -222,6 +215,21 @@ static void breaker_end(void *self, weir_exchange_t *ex, void *state, const weir
     if (change.has_changed)
         tell(b, g, &change, cause_text(cause, text));
     trip_leave(trip);
+}
+
+static void breaker_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)
+{
+    breaker_t *b = self;
+    trip_t *trip = state;
+    (void)ex;
+    *b->refused.mine += outcome->reason == WEIR_REASON_BREAKER_OPEN;
+    if (trip->guard == NULL)
+        return;
+    if (trip->has_link && trip->pass.taken == 0 && circuit_is_quiet(trip->guard->circuit) &&
+        !weir_outcome_failed(outcome))
+        trip->guard = NULL;
+    else
+        trip_end(b, trip, outcome);
 }
 
 /* ---- links that could not be opened ---- */

@@ -58,7 +58,8 @@ static uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < pool->nservers; i++)
-        if (test(&pool->servers[i], w) && choice_is_eligible(w, &pool->servers[i]))
+        if (test(&pool->servers[i], w) &&
+            (!pool->servers[i].server->is_fallback || is_fallback_due(pool))) /* it is bound to none */
             pool->candidates[n++] = i;
     return n;
 }
