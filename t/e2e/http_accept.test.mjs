@@ -158,6 +158,22 @@ test('a_connection_is_closed_when_its_client_says_so', async () => {
     assert.equal(await connection.rest(), '');
 });
 
+test('what_follows_a_request_that_says_close_is_not_answered', async () => {
+    const connection = new Connection(url);
+    connection.write(bytesOf(rpc('ping', undefined, 1), { Connection: 'close' }) + bytesOf(rpc('ping', undefined, 2)));
+    assert.equal((await answer(connection)).id, 1);
+    assert.equal(await connection.rest(), '');
+});
+
+test('a_thousand_clients_at_once_are_answered_each_with_its_own', async () => {
+    const ids = Array.from({ length: 1000 }, (_, n) => n);
+    const connections = ids.map(id => new Connection(url).send('POST', {}, rpc('ping', undefined, id)));
+    for (const id of ids) {
+        assert.equal((await answer(connections[id])).id, id);
+        connections[id].close();
+    }
+});
+
 test('the_last_request_that_a_connection_may_carry_says_so', async () => {
     const connection = new Connection(weir.url('thrice', '/mcp'));
     for (const said of [undefined, undefined, 'close']) {

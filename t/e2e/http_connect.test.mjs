@@ -1,7 +1,11 @@
 // HTTP's corners on the connect side: what servers may do, and what reaches the client.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after } from 'node:test';
 import { answerTo, scenesWithServers } from './lib/fake.mjs';
 import { rpc } from './lib/raw.mjs';
 import { whileWorkerSleeps } from './lib/weir.mjs';
@@ -693,3 +697,109 @@ for (const leave of ['close', 'cut']) {
         }
     });
 }
+
+/* ---- requests that a server does not take whole ---- */
+
+const roomy = { listener: { max_message: '64MiB' } };
+const large = rpc('ping', { text: 'x'.repeat(32 << 20) }, 1);
+
+scene(
+    'a_server_that_answers_before_it_has_read_everything_is_heard',
+    async ({ client, server }) => {
+        const connection = client().send('POST', {}, large);
+        const peer = await server.next();
+        const { headers } = await peer.lines('request line');
+        assert.equal(headers['content-length'], String(large.length));
+        peer.socket.pause();
+        peer.write('HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much');
+        assert.equal((await connection.head()).status, 413);
+        assert.equal(await connection.body(), 'too much');
+        peer.cut();
+    },
+    roomy
+);
+
+scene(
+    'a_server_that_answers_and_closes_in_the_middle_of_a_request_is_heard',
+    async ({ client, server }) => {
+        const connection = client().send('POST', {}, large);
+        const peer = await server.next();
+        await peer.lines('request line');
+        peer.socket.pause();
+        peer.socket.write('HTTP/1.1 413 Too Much\r\nContent-Length: 8\r\n\r\ntoo much', () => peer.close());
+        assert.equal((await connection.head()).status, 413);
+        assert.equal(await connection.body(), 'too much');
+    },
+    roomy
+);
+
+scene(
+    'a_server_that_does_not_read_is_given_up',
+    async ({ client, server }) => {
+        const connection = client().send('POST', {}, large);
+        const peer = await server.next();
+        peer.socket.pause();
+        assert.match(await fails(connection, 502, 'server_died'), /send_timeout/);
+        peer.close();
+    },
+    { ...roomy, upstream: { send_timeout: '100ms' } }
+);
+
+/* ---- other ways to a server ---- */
+
+const socketFile = join(mkdtempSync(join(tmpdir(), 'weir-unix-')), 'server.sock');
+after(() => rmSync(dirname(socketFile), { recursive: true }));
+
+scene(
+    'a_server_may_listen_on_a_unix_socket',
+    async ({ client, server }) => {
+        const { connection, peer, request } = await ask({ client, server });
+        assert.equal(request.target, '/over/unix');
+        assert.equal(request.headers.host, 'localhost');
+        peer.reply(answerTo(ping()));
+        assert.equal((await connection.head()).status, 200);
+        await connection.body();
+        connection.send('POST', {}, ping(2));
+        assert.equal((await peer.request()).body, ping(2), 'the link is kept');
+        peer.end();
+        await fails(connection, 502, 'server_died', 2);
+    },
+    { at: socketFile, url: () => `http://unix:${socketFile}:/over/unix` }
+);
+
+scene(
+    'a_call_on_a_unix_link_whose_server_closes_it_just_before_reaches_another_link_once',
+    async ({ weir, client, server }) => {
+        const { connection, peer } = await answered({ client, server });
+        await whileWorkerSleeps(weir, async () => {
+            peer.close();
+            await once(peer.socket, 'close');
+            connection.send('POST', {}, call('twice?'));
+            await written(connection);
+        });
+        const next = await server.next();
+        assert.equal((await next.request()).body, call('twice?'));
+        next.reply(answerTo(call('twice?')));
+        assert.equal((await connection.head()).status, 200);
+    },
+    { at: `${socketFile}.2`, url: () => `http://unix:${socketFile}.2:/` }
+);
+
+scene(
+    'a_server_of_http_1_0_that_keeps_its_connection_is_asked_again',
+    async ({ client, server }) => {
+        const { connection, peer } = await ask({ client, server });
+        for (const id of [2, 3]) {
+            peer.write(`HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\n{}`);
+            assert.equal((await connection.head()).status, 200);
+            assert.equal(await connection.body(), '{}');
+            connection.send('POST', {}, ping(id));
+            assert.equal((await peer.request()).body, ping(id));
+        }
+        peer.write(`HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}`);
+        assert.equal((await connection.head()).status, 200);
+        assert.equal(await peer.rest(), '', 'who does not say so does not keep it');
+        connection.close();
+    },
+    {}
+);

@@ -109,6 +109,35 @@ static void a_request_is_its_method_target_version_and_fields(void **state)
     assert_true(head.is_keep_alive);
 }
 
+static void a_target_that_is_a_whole_url_is_a_host_and_a_path(void **state)
+{
+    static const char *const cases[][3] = {
+        {"http://b.example:8080/mcp?a", "b.example:8080", "/mcp?a"},
+        {"HTTPS://b.example", "b.example", "/"},
+        {"http://b.example?a", "b.example", "?a"},
+        {"/http://b.example/", "a", "/http://b.example/"},
+        {"*", "a", "*"},
+        {"ftp://b.example/", "a", "ftp://b.example/"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n", cases[i][0]);
+        assert_parses(http1_parse_request, text, WEIR_PARSE_DONE);
+        assert_slice(weir_head_value(&head, WEIR_FIELD_HOST), cases[i][1]);
+        assert_slice(head.target, cases[i][2]);
+    }
+}
+
+static void what_cannot_become_a_reply_is_not_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_at_once(http1_parse_reply, "SSH-2.0-x", 9), WEIR_PARSE_BAD);
+    assert_int_equal(parse_at_once(http1_parse_reply, "HTTQ", 4), WEIR_PARSE_BAD);
+    assert_int_equal(parse_at_once(http1_parse_reply, "H", 1), WEIR_PARSE_MORE);
+    assert_int_equal(parse_at_once(http1_parse_reply, "HTTP/", 5), WEIR_PARSE_MORE);
+}
+
 static void a_reply_is_its_status_reason_and_fields(void **state)
 {
     (void)state;
@@ -614,6 +643,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(a_request_is_its_method_target_version_and_fields),
+        SCENE(a_target_that_is_a_whole_url_is_a_host_and_a_path),
+        SCENE(what_cannot_become_a_reply_is_not_waited_for),
         SCENE(a_reply_is_its_status_reason_and_fields),
         SCENE(white_space_around_a_value_is_not_part_of_it),
         SCENE(a_line_may_end_with_lf_alone),

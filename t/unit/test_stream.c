@@ -380,6 +380,62 @@ static void a_reply_survives_bytes_that_come_after_it(void **state)
         ev_run(proc->loop, EVRUN_NOWAIT);
 }
 
+/* The hard way: the other end reads a reset. */
+static void reset_end(struct end *end)
+{
+    struct linger at_once = {.l_onoff = 1};
+    assert_int_equal(setsockopt(stream_fileno(end->stream), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    drop(end);
+}
+
+static void what_came_after_the_other_end_had_closed_is_known_to_be_untaken(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    connect_loopback(&a, &b);
+    write_text(&a, "before");
+    RUN_UNTIL(b.n == 6);
+    stream_pause(a.stream, true);
+    uint64_t mark = stream_taken(a.stream);
+    assert_int_equal(mark, 6);
+    drop(&b);
+    assert_int_equal(write_text(&a, "after"), WEIR_OK);
+    stream_pause(a.stream, false);
+    RUN_UNTIL(a.ended == 1);
+    assert_true(stream_is_untaken(a.stream, mark));
+    assert_false(stream_is_untaken(a.stream, 0));
+    drop(&a);
+}
+
+static void what_the_kernel_did_not_take_is_known_to_be_untaken(void **state)
+{
+    (void)state;
+    struct end a = {.keeps_quiet = true}, b = {0};
+    connect_loopback(&a, &b);
+    reset_end(&b);
+    uint64_t mark = stream_taken(a.stream);
+    assert_int_equal(write_text(&a, "after"), WEIR_ECLOSED);
+    assert_true(stream_is_untaken(a.stream, mark));
+    drop(&a);
+}
+
+/* By a reset nobody can tell what was read before it, even when no acknowledgement came. */
+static void what_was_read_is_never_said_to_be_untaken(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct end a = {0}, b = {0};
+        connect_loopback(&a, &b);
+        uint64_t mark = stream_taken(a.stream);
+        write_text(&a, "read");
+        RUN_UNTIL(b.n == 4);
+        (way == 0 ? drop : reset_end)(&b);
+        RUN_UNTIL(a.ended + a.failed == 1);
+        assert_false(stream_is_untaken(a.stream, mark));
+        drop(&a);
+    }
+}
+
 static void pipes_are_one_stream_and_finish_closes_the_childs_stdin(void **state)
 {
     (void)state;
@@ -862,6 +918,9 @@ int main(void)
         PLAIN(without_a_send_timeout_the_other_end_may_take_its_time),
         PLAIN(finish_writes_what_is_queued_and_then_ends),
         PLAIN(a_reply_survives_bytes_that_come_after_it),
+        PLAIN(what_came_after_the_other_end_had_closed_is_known_to_be_untaken),
+        PLAIN(what_the_kernel_did_not_take_is_known_to_be_untaken),
+        PLAIN(what_was_read_is_never_said_to_be_untaken),
         PLAIN(pipes_are_one_stream_and_finish_closes_the_childs_stdin),
         PLAIN(both_ends_know_each_others_address),
         PLAIN(a_refused_connection_names_the_server),

@@ -56,7 +56,7 @@ export class Peer extends Wire {
 }
 
 /* A server that does nothing by itself: `next()` is the next connection made to it, as a Peer. */
-export async function startFake(server = net.createServer()) {
+export async function startFake(server = net.createServer(), at) {
     const arrived = [];
     const waiting = [];
     const sockets = new Set();
@@ -67,7 +67,7 @@ export async function startFake(server = net.createServer()) {
         if (waiting.length) waiting.shift()(peer);
         else arrived.push(peer);
     });
-    const port = await listening(server);
+    const port = await listening(server, at);
     return {
         port,
         next: async () => arrived.shift() ?? new Promise(resolve => waiting.push(resolve)),
@@ -77,14 +77,14 @@ export async function startFake(server = net.createServer()) {
 }
 
 /* Scenes with a fake server and an upstream each, all behind one weir with one worker. `scene(name, play, options)`: `play` gets
- * { server, url, client() }; `options` are { upstream, server, pool } to add to the configuration of its upstream, and
- * `listener` to have one of its own. */
+ * { weir, server, url, client() }. Of the options, `upstream`, `server` and `pool` are added to the configuration of its upstream;
+ * `listener` makes one of its own; `fake()` makes the server, `at` says where it listens, `url(port)` how it is reached. */
 export function scenesWithServers(configuration = {}) {
     const scenes = [];
     const world = {};
     before(async () => {
         await new Promise(setImmediate); // the file has to say all of its scenes first
-        for (const each of scenes) each.server = await startFake(each.options.fake?.());
+        for (const each of scenes) each.server = await startFake(each.options.fake?.(), each.options.at);
         const listener = { transport: 'http', listen: '127.0.0.1:0' };
         const upstreams = {};
         const listeners = {};
