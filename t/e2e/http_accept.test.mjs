@@ -14,7 +14,7 @@ before(async () => {
     const listeners = {
         plain: listener,
         small: { ...listener, max_head: '2KiB', max_message: '8KiB' },
-        hasty: { ...listener, header_timeout: '50ms', body_timeout: '50ms', idle_timeout: '50ms' },
+        hasty: { ...listener, header_timeout: '500ms', body_timeout: '50ms', idle_timeout: '50ms' },
         thrice: { ...listener, keepalive_requests: 3 }
     };
     const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: ['pool'] } };

@@ -459,7 +459,7 @@ scene(
         await assert.rejects(connection.body(), /connection closed while reading/);
         await peer.rest();
     },
-    { upstream: { reply_timeout: '50ms' } }
+    { upstream: { reply_timeout: '500ms' } }
 );
 
 scene(
@@ -476,7 +476,7 @@ scene(
         assert.equal((await connection.event()).data, '1');
         connection.close();
     },
-    { upstream: { reply_timeout: '50ms' } }
+    { upstream: { reply_timeout: '500ms' } }
 );
 
 scene(

@@ -27,7 +27,7 @@ before(async () => {
         access_log: { file: accessLog, flush: '1ms' },
         listeners: {
             local: listener,
-            small: { ...listener, max_head: '1KiB', max_message: '1KiB', header_timeout: '50ms', body_timeout: '50ms' },
+            small: { ...listener, max_head: '1KiB', max_message: '1KiB', header_timeout: '500ms', body_timeout: '50ms' },
             pages: { ...listener, allowed_origins: ['https://app.example'] },
             any: { ...listener, allowed_origins: ['*'] },
             hosts: { ...listener, allowed_hosts: ['mcp.example', 'other.example:8443'] },

@@ -39,7 +39,7 @@ before(async () => {
         listeners: {
             named: listener,
             strict: { ...listener, tls: { ...pair('one'), min_version: 1.3 } },
-            hasty: { ...listener, header_timeout: '50ms', idle_timeout: '50ms' },
+            hasty: { ...listener, header_timeout: '500ms', idle_timeout: '50ms' },
             changing: { ...listener, tls: pair('changing') },
             narrow: { ...listener, buffer_limit: '64KiB' },
             slow: { ...listener, buffer_limit: '64KiB', send_timeout: '100ms' }

@@ -191,11 +191,11 @@ scene('a_server_that_closes_within_the_handshake_is_refused', world => isRefused
 
 scene(
     'a_server_that_is_silent_within_the_handshake_is_given_up',
-    world => isRefused(world, /localhost:\d+.*TLS handshake: no answer within connect_timeout \(50 ms\)/),
+    world => isRefused(world, /localhost:\d+.*TLS handshake: no answer within connect_timeout \(300 ms\)/),
     {
         fake: () => net.createServer(socket => socket.on('error', () => {})),
         url: named,
-        server: { connect_timeout: '50ms' }
+        server: { connect_timeout: '300ms' }
     }
 );
 

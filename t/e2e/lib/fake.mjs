@@ -76,6 +76,9 @@ export async function startFake(server = net.createServer(), at) {
     };
 }
 
+/* A pool that does nothing of its own accord: each connection to a server is one that a request asked for. */
+const quiet = { health_check: 0, grow_above: 1, shrink_below: 0 };
+
 /* Scenes with a fake server and an upstream each, all behind one weir with one worker. `scene(name, play, options)`: `play` gets
  * { weir, server, url, client() }. Of the options, `upstream`, `server` and `pool` are added to the configuration of its upstream;
  * `listener` makes one of its own; `fake()` makes the server, `at` says where it listens, `url(port)` how it is reached. */
@@ -91,7 +94,7 @@ export function scenesWithServers(configuration = {}) {
         const routes = [];
         scenes.forEach(({ server, options }, n) => {
             const url = (options.url ?? (port => `http://127.0.0.1:${port}/server`))(server.port);
-            const pool = { max: 8, ...options.pool };
+            const pool = { ...quiet, max: 8, ...options.pool };
             upstreams[`s${n}`] = {
                 transport: 'http',
                 reply_timeout: '20s',
