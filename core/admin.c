@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "channel.h"
 #include "command.h"
 #include "http1.h"
 #include "log.h"
@@ -24,6 +25,7 @@
 #include "status.h"
 #include "stream.h"
 #include "timer.h"
+#include "upstream.h"
 
 #define REQUEST_MAX_BYTES 4096u
 #define REPLY_MAX_BYTES (8u << 20)
@@ -142,6 +144,24 @@ static void visitor_command(visitor_t *v, const weir_head_t *head)
     visitor_answer(v, &(answer_t){status, "text/plain", err.text}, false);
 }
 
+static bool has_kept_upstreams(void)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        if (WEIR_CONTAINER(it, upstream_t, node)->is_kept)
+            return true;
+    return false;
+}
+
+static void answer_ready(visitor_t *v, bool is_head_only)
+{
+    if (!v->admin->is_ready)
+        visitor_answer(v, &(answer_t){503, "text/plain", "draining\n"}, is_head_only);
+    else if (has_kept_upstreams() && !channels_are_up())
+        visitor_answer(v, &(answer_t){503, "text/plain", "no keeper is up\n"}, is_head_only);
+    else
+        visitor_answer(v, &(answer_t){200, "text/plain", "ok\n"}, is_head_only);
+}
+
 static void visitor_serve(visitor_t *v, const weir_head_t *head)
 {
     if (weir_slice_starts(head->target, WEIR_LIT(COMMAND_PATH)) && weir_slice_eq(head->method, WEIR_LIT("POST"))) {
@@ -157,8 +177,8 @@ static void visitor_serve(visitor_t *v, const weir_head_t *head)
         visitor_refuse(v, 405);
     else if (path_is(head->target, "/status"))
         answer_status(v, is_head_only);
-    else if (path_is(head->target, "/readyz") && !v->admin->is_ready)
-        visitor_answer(v, &(answer_t){503, "text/plain", "draining\n"}, is_head_only);
+    else if (path_is(head->target, "/readyz"))
+        answer_ready(v, is_head_only);
     else
         visitor_answer(v, &(answer_t){200, "text/plain", "ok\n"}, is_head_only);
 }

@@ -13,7 +13,7 @@ struct admin;
 struct admin *admin_start(int fd, weir_error_t *err);
 void admin_stop(struct admin *admin);
 
-/* What /readyz says: 200 while clients are taken, 503 while draining. */
+/* Whether clients are taken. /readyz says 200 when they are and can be served, 503 while draining or while all keepers are down. */
 void admin_ready(struct admin *admin, bool is_ready);
 
 #endif

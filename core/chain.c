@@ -3,6 +3,7 @@
 
 #include "exchanges.h"
 #include "proc.h"
+#include "stats.h"
 #include "timer.h"
 
 static void *chain_state(exchange_t *ex, const chain_item_t *item)
@@ -31,8 +32,16 @@ int exchange_hold(weir_exchange_t *pub, uint64_t timeout_ms)
     if (ex->state != EXCHANGE_CHAIN)
         return WEIR_ENOHOLD;
     ex->state = EXCHANGE_HELD;
+    stats_add(ex->upstream->stats, STATS_WAITING, 1);
     timer_start(timers_get(timeout_ms), &ex->timer);
     return WEIR_OK;
+}
+
+void exchange_unhold(exchange_t *ex)
+{
+    if (ex->state == EXCHANGE_HELD)
+        stats_add(ex->upstream->stats, STATS_WAITING, -1);
+    timer_stop(&ex->timer);
 }
 
 int exchange_resume(weir_exchange_t *pub)
@@ -40,7 +49,7 @@ int exchange_resume(weir_exchange_t *pub)
     exchange_t *ex = exchange_of(pub);
     if (ex->state != EXCHANGE_HELD)
         return WEIR_ENOHOLD;
-    timer_stop(&ex->timer);
+    exchange_unhold(ex);
     ex->state = EXCHANGE_CHAIN;
     ex->chain_at++;
     chain_run(ex);

@@ -73,6 +73,15 @@ void channels_free(void)
     proc->channels = NULL;
 }
 
+bool channels_are_up(void)
+{
+    const channels_t *channels = proc->channels;
+    for (size_t i = 0; i < channels->n; i++)
+        if (channels->channel[i].wire.stream != NULL)
+            return true;
+    return false;
+}
+
 /* A session stays with its keeper; everything else goes to the next one that is up. */
 static channel_t *channel_choose(const exchange_t *ex)
 {

@@ -75,6 +75,8 @@ int wire_write(wire_t *wire, frame_t *frame, const weir_chunk_t *parts, size_t n
 int channels_new(const int *fds, size_t n);
 void channels_free(void);
 int channel_connect(size_t keeper, int fd, weir_error_t *err);
+/* Whether a kept upstream can be asked: one of the keepers is up. */
+bool channels_are_up(void);
 
 /* Send an exchange to the keeper that its session, or chance, chooses. */
 void channel_send(exchange_t *ex);

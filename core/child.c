@@ -24,6 +24,7 @@
 #include "log.h"
 #include "minder.h"
 #include "proc.h"
+#include "stats.h"
 #include "stream.h"
 #include "timer.h"
 
@@ -58,6 +59,7 @@ struct weir_child {
     weir_list_t node;
     child_state_t state;
     char *name;
+    stats_row_t *stats;
     pid_t pid, minder;
     int pidfd, control, errors;
     struct ev_io on_exit, on_control, on_errors;
@@ -217,6 +219,7 @@ static void child_free(weir_child_t *child)
     for (size_t i = 0; i < 3; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    stats_add(child->stats, STATS_CHILDREN, -1);
     free(child->line.text);
     free(child->name);
     free(child);
@@ -356,6 +359,14 @@ static pid_t minder_fork(const weir_child_spec_t *spec, const plumbing_t *p)
 
 static void on_stop_timeout(void *arg);
 
+/* A child is named after its upstream: "search/3". */
+static stats_row_t *row_of(const char *name)
+{
+    char upstream[64];
+    snprintf(upstream, sizeof(upstream), "%.*s", (int)strcspn(name, "/"), name);
+    return stats_row(upstream);
+}
+
 static weir_child_t *child_new(const weir_child_spec_t *spec, void *owner)
 {
     weir_child_t *child = calloc(1, sizeof(*child));
@@ -364,6 +375,8 @@ static weir_child_t *child_new(const weir_child_spec_t *spec, void *owner)
         return NULL;
     }
     weir_list_init(&child->node);
+    child->stats = row_of(spec->name);
+    stats_add(child->stats, STATS_CHILDREN, 1);
     child->owner = owner;
     child->started = spec->started;
     child->exited = spec->exited;

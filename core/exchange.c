@@ -222,6 +222,8 @@ void exchange_dispatch(exchange_t *ex)
     ex->state = EXCHANGE_SENT;
     upstream_t *up = ex->upstream;
     timer_start(up->reply_timeouts, &ex->timer);
+    if (up->is_kept && up->pub.nservers == 1)
+        ex->server = up->servers; /* for the log: the keeper does not say which one it took */
     if (up->is_kept)
         channel_send(ex);
     else if (up->connect->flags & WEIR_CONNECT_STREAM)
@@ -262,11 +264,14 @@ void exchange_again(exchange_t *ex)
     chain_again(ex);
 }
 
-/* The counters and the access log; a keeper's exchanges are reported by the worker they came from. */
+/* The counters and the access log; a keeper's exchanges are reported by the worker they came from. What was refused before its
+ * upstream was asked is counted all the same, and what has no upstream as belonging to none. */
 static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
 {
-    if (ex->is_counted)
-        stats_end(ex->upstream->stats, outcome);
+    stats_row_t *stats = ex->upstream == NULL ? stats_row(NULL) : ex->upstream->stats;
+    if (!ex->is_counted)
+        stats_begin(stats);
+    stats_end(stats, outcome);
     const exchange_note_t *note = &ex->note;
     access_record_t record = {
         .listener = ex->pub.listener->name,
@@ -315,9 +320,9 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
 {
     if (ex->state == EXCHANGE_ENDED)
         return;
+    exchange_unhold(ex);
     ex->state = EXCHANGE_ENDED;
     ex->pub.client = NULL;
-    timer_stop(&ex->timer);
     weir_list_remove(&ex->pub.carrier_node);
     weir_outcome_t outcome = exchange_outcome(ex, reason);
     if (ex->channel != NULL)
@@ -374,7 +379,7 @@ static void exchange_fall_back(exchange_t *ex, upstream_t *up, weir_slice_t why)
 {
     weir_outcome_t outcome = exchange_outcome(ex, WEIR_REASON_BREAKER_OPEN);
     log_write(WEIR_LOG_INFO, "exchange goes to %s: %.*s", up->pub.name, WEIR_FMT(why));
-    timer_stop(&ex->timer);
+    exchange_unhold(ex);
     if (ex->is_counted)
         stats_end(ex->upstream->stats, &outcome);
     chain_end(ex, &outcome);
@@ -391,6 +396,14 @@ static void exchange_fall_back(exchange_t *ex, upstream_t *up, weir_slice_t why)
         exchange_enter(ex, up);
 }
 
+/* Who was told what. A keeper's failures are told by the worker, which knows the client. */
+static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
+{
+    weir_level_t level = failure->status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO;
+    log_write(proc->kind == PROC_KEEPER ? WEIR_LOG_DEBUG : level, "%s: %.*s got %u %s: %.*s", ex->pub.listener->name,
+              WEIR_FMT(ex->pub.peer), failure->status, failure_word(failure->reason), WEIR_FMT(failure->text));
+}
+
 static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_t text)
 {
     if (ex->state == EXCHANGE_ENDED)
@@ -405,8 +418,7 @@ static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_
         failure.retry_after_s = (uint32_t)(ex->retry_after_ms / 1000 + 1);
     if (ex->state != EXCHANGE_REPLYING)
         ex->status = failure.status;
-    log_write(failure.status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO, "exchange failed: %s: %.*s", failure_word(reason),
-              WEIR_FMT(text));
+    exchange_log(ex, &failure);
     timer_stop(&ex->timer);
     if (ex->pub.client != NULL)
         ex->accept->fail(&ex->pub, &failure);

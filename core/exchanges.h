@@ -1,4 +1,4 @@
-/* exchanges.h: all exchanges of a process, and the two steps in which exchange.c, chain.c and reply.c share an exchange. */
+/* exchanges.h: all exchanges of a process, and the steps in which exchange.c, chain.c and reply.c share an exchange. */
 #ifndef EXCHANGES_H
 #define EXCHANGES_H
 
@@ -17,6 +17,9 @@ void exchanges_free(exchanges_t *all);
 
 /* The one place where an exchange ends. Nothing is sent to the client here. */
 void exchange_end(exchange_t *ex, weir_reason_t reason);
+
+/* Its time-out stops; if it was held, it waits no more. The caller moves it on. */
+void exchange_unhold(exchange_t *ex);
 
 /* Give the request's buffers back; the id is kept, an error may still have to name it. */
 void exchange_release_request(exchange_t *ex);

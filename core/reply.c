@@ -247,7 +247,7 @@ void exchange_answer(weir_exchange_t *pub, uint16_t status, weir_slice_t message
     exchange_t *ex = exchange_of(pub);
     if (ex->state == EXCHANGE_ENDED || ex->state == EXCHANGE_REPLYING)
         return;
-    timer_stop(&ex->timer);
+    exchange_unhold(ex);
     ex->state = EXCHANGE_REPLYING;
     ex->status = status;
     weir_reply_t reply = {

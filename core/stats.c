@@ -137,6 +137,11 @@ void stats_end(stats_row_t *row, const weir_outcome_t *outcome)
         row->us += outcome->us;
 }
 
+void stats_set(stats_row_t *row, stats_gauge_t gauge, int64_t value)
+{
+    row->gauges[gauge] = value;
+}
+
 void stats_add(stats_row_t *row, stats_gauge_t gauge, int64_t change)
 {
     row->gauges[gauge] += change;

@@ -69,6 +69,8 @@ stats_row_t *stats_row(const char *name);
 
 void stats_begin(stats_row_t *row);
 void stats_end(stats_row_t *row, const weir_outcome_t *outcome);
+/* A gauge: counted anew, or moved. */
+void stats_set(stats_row_t *row, stats_gauge_t gauge, int64_t value);
 void stats_add(stats_row_t *row, stats_gauge_t gauge, int64_t change);
 
 /* The sum over all cells, for readers. Row names in order; NULL ends them. */

@@ -65,15 +65,27 @@ static void module_status(json_t *chain, const weir_module_t *module, void *self
     json_array_append_new(chain, object);
 }
 
+/* As it is configured: the modules of exchanges, those of links, and the shadows of what works in a keeper stand in lists of their
+ * own, each in the order of the chain. Of what has no shadow this process knows the name. */
 static json_t *chain_status(const upstream_t *up)
 {
     json_t *chain = json_array();
-    for (uint32_t i = 0; i < up->nchain; i++)
-        module_status(chain, up->chain[i].module, up->chain[i].self, up->chain[i].ops->status);
-    for (uint32_t i = 0; i < up->lanes.nmodules; i++)
-        module_status(chain, up->lanes.modules[i].module, up->lanes.modules[i].self, up->lanes.modules[i].ops->status);
-    for (uint32_t i = 0; i < up->nshadows; i++)
-        module_status(chain, up->shadows[i].module, up->shadows[i].self, up->shadows[i].ops->status);
+    uint32_t here = 0, lane = 0, shadow = 0;
+    for (size_t i = 0; i < up->conf->nchain; i++) {
+        const char *name = up->conf->chain[i].module;
+        if (here < up->nchain && strcmp(up->chain[here].module->name, name) == 0) {
+            const chain_item_t *item = &up->chain[here++];
+            module_status(chain, item->module, item->self, item->ops->status);
+        } else if (lane < up->lanes.nmodules && strcmp(up->lanes.modules[lane].module->name, name) == 0) {
+            const lane_module_t *item = &up->lanes.modules[lane++];
+            module_status(chain, item->module, item->self, item->ops->status);
+        } else if (shadow < up->nshadows && strcmp(up->shadows[shadow].module->name, name) == 0) {
+            const chain_item_t *item = &up->shadows[shadow++];
+            module_status(chain, item->module, item->self, item->ops->status);
+        } else {
+            json_array_append_new(chain, json_pack("{s:s, s:s}", "module", name, "in", "keeper"));
+        }
+    }
     return chain;
 }
 
@@ -91,11 +103,11 @@ static json_t *servers_status(const upstream_t *up)
 static void upstream_status(json_t *upstreams, const upstream_t *up)
 {
     json_t *object = json_object_get(upstreams, up->pub.name);
-    if (object == NULL) {
-        object = json_object();
-        json_object_set_new(upstreams, up->pub.name, object);
-    }
     json_object_set_new(object, "transport", json_string(up->transport));
+    if (!up->is_kept) { /* nobody counts them: a token says it all */
+        json_object_del(object, "sessions");
+        json_object_del(object, "children");
+    }
     json_object_set_new(object, "servers", servers_status(up));
     json_object_set_new(object, "chain", chain_status(up));
 }
@@ -191,12 +203,14 @@ static json_t *row_status(const stats_row_t *row)
     return object;
 }
 
-/* The counters first, also those of upstreams that a reload has removed; then what this process knows of its own upstreams. */
+/* In the order of the configuration; the counters of those that a reload has removed come last. */
 static json_t *upstreams_status(void)
 {
     json_t *upstreams = json_object();
     stats_row_t row;
     const char *name;
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        json_object_set_new(upstreams, WEIR_CONTAINER(it, upstream_t, node)->pub.name, json_object());
     for (size_t i = STATS_ROW_OTHER + 1; proc->stats != NULL && (name = stats_name(proc->stats, i)) != NULL; i++) {
         if (is_listener(name))
             continue;
@@ -224,6 +238,16 @@ static json_t *listeners_status(void)
     return listeners;
 }
 
+/* What came to no upstream has no links. */
+static json_t *other_status(const stats_row_t *row)
+{
+    static const char *const nothing[] = {"links", "waiting", "sessions", "children"};
+    json_t *object = row_status(row);
+    for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
+        json_object_del(object, nothing[i]);
+    return object;
+}
+
 static json_t *process_status(void)
 {
     return json_pack("{s:i, s:i, s:I}", "slot", proc->slot, "pid", (int)getpid(), "generation",
@@ -240,7 +264,7 @@ char *status_text(bool is_ready)
         stats_row_t other;
         stats_sum(proc->stats, STATS_ROW_OTHER, &other);
         json_object_set_new(status, "clients", json_integer((json_int_t)other.gauges[STATS_CLIENTS]));
-        json_object_set_new(status, stats_name(proc->stats, STATS_ROW_OTHER), row_status(&other));
+        json_object_set_new(status, stats_name(proc->stats, STATS_ROW_OTHER), other_status(&other));
     }
     char *text = json_dumps(status, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(status);

@@ -29,6 +29,7 @@
 typedef struct worker {
     room_t room;
     struct admin *admin;
+    struct ev_prepare turn;
     weir_timer_t look, limit;
 } worker_t;
 
@@ -43,6 +44,13 @@ static size_t worker_clients(const worker_t *w)
     for (const weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
         n += listener_clients(l);
     return n;
+}
+
+/* Before the loop sleeps: how many clients there are. */
+static void on_turn(struct ev_loop *loop, struct ev_prepare *turn, int events)
+{
+    (void)loop, (void)events;
+    stats_set(stats_row(NULL), STATS_CLIENTS, (int64_t)worker_clients(turn->data));
 }
 
 static void worker_leave(void *arg)
@@ -134,6 +142,8 @@ static int worker_set_up(worker_t *w, const process_args_t *args, weir_error_t *
     w->limit = (weir_timer_t){.fire = worker_cut, .arg = w};
     weir_list_init(&w->look.node);
     weir_list_init(&w->limit.node);
+    ev_prepare_init(&w->turn, on_turn);
+    w->turn.data = w;
     if (room_enter(args, err) != WEIR_OK)
         return WEIR_EFAIL;
     proc->access = access_open(proc->config, err);
@@ -167,6 +177,7 @@ int worker_main(const process_args_t *args)
         log_write(WEIR_LOG_ERROR, "%s", err.text);
         return 1;
     }
+    ev_prepare_start(proc->loop, &w.turn);
     room_start(&w.room);
     if (process_ready() != WEIR_OK)
         return 1;

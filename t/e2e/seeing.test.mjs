@@ -1,0 +1,394 @@
+// What an operator sees: the access log, the error log, /healthz, /readyz, /status and `weir status`, against exchanges of which
+// everything is known.
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from './lib/documents.mjs';
+import { descendants, isAlive, run, until } from './lib/process.mjs';
+import { Connection, openSession, request, rpc } from './lib/raw.mjs';
+import { binary, here, startWeir } from './lib/weir.mjs';
+import { node, startServer, waysThroughWeir } from './lib/world.mjs';
+
+const folder = mkdtempSync(join(tmpdir(), 'weir-seeing-'));
+const recorder = transport => [node, join(here, 'servers/recorder.mjs'), join(folder, transport), transport];
+const stdio = (more, pool = {}) => ({ transport: 'stdio', command: recorder('stdio'), chain: [{ pool }], ...more });
+const http = (url, more, pool = {}) => ({ transport: 'http', servers: [{ url }], chain: [{ pool }], ...more });
+
+/* A weir of one worker that logs each exchange at once, and all it has logged so far. */
+async function watched(upstreams, more = '') {
+    const access = join(folder, `access-${Object.keys(upstreams).join('-')}`);
+    rmSync(access, { force: true });
+    const port = await freePort();
+    const weir = await startWeir(`workers: 1
+log: { level: info, file: stderr }
+access_log: { file: ${access}, flush: 1ms }
+admin: { listen: "127.0.0.1:${port}" }
+modules: [http, stdio, pool]
+${more}
+listeners:
+  edge:
+    transport: http
+    listen: "127.0.0.1:0"
+    allowed_origins: [https://app.example]
+    routes: [${Object.keys(upstreams).map(name => `{ path: /${name}, upstream: ${name} }`)}]
+upstreams: ${JSON.stringify(upstreams)}
+`);
+    const lines = () => readFileSync(access, 'utf8').split('\n').slice(0, -1).map(line => JSON.parse(line));
+    const line = matches => until(() => lines().find(matches), () => `a line ${matches}; there are ${JSON.stringify(lines())}`);
+    return { ...weir, lines, line, at: name => weir.url('edge', `/${name}`) };
+}
+
+/* Sends bytes, and returns all that came back until the other side closed. */
+const exchange = (url, head, body) =>
+    new Promise((resolve, reject) => {
+        const { port, pathname, host } = new URL(url);
+        const pieces = [];
+        const socket = net.connect(port, '127.0.0.1');
+        socket.on('data', piece => pieces.push(piece)).on('error', reject).on('close', () => resolve(Buffer.concat(pieces)));
+        const fields = { host, connection: 'close', 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...head };
+        const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+        socket.write(`POST ${pathname} HTTP/1.1\r\n${lines}\r\n${body}`);
+    });
+
+const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736', OTHER = '0af7651916cd43dd8448eb211c80319c'; // prettier-ignore
+const parent = id => `00-${id}-00f067aa0ba902b7-01`;
+const echo = message => rpc('tools/call', { name: 'echo', arguments: { message } }, 'x');
+
+let server;
+before(async () => {
+    for (const transport of ['http', 'stdio']) writeFileSync(join(folder, transport), '');
+    server = await startServer(recorder('http'));
+});
+after(async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true });
+});
+
+if (waysThroughWeir.length > 0)
+    describe('seeing: the access log', () => {
+        let weir;
+        before(async () => {
+            weir = await watched({
+                http: http(server.url),
+                stdio: stdio(),
+                dead: http('http://127.0.0.1:1/mcp'),
+                slow: http(server.url, { reply_timeout: '50ms' }),
+                full: http(server.url, {}, { max: 1, acquire_timeout: '50ms' })
+            });
+        });
+        after(() => weir?.stop());
+
+        for (const [way, name] of Object.entries({ http: () => new URL(server.url).host, stdio: () => 'node' }))
+            test(`seeing: the access log: over ${way} each member of a line is true`, async () => {
+                const session = await openSession(weir.at(way));
+                const body = echo('counted');
+                const began = Date.now();
+                const reply = await exchange(weir.at(way), { ...session.headers, traceparent: parent(TRACE) }, body);
+                const took_us = (Date.now() - began + 1) * 1000;
+                const { time, us, ...line } = await weir.line(({ upstream, name }) => upstream === way && name === 'echo');
+                assert.deepEqual(line, {
+                    listener: 'edge',
+                    peer: '127.0.0.1',
+                    verb: 'POST',
+                    method: 'tools/call',
+                    name: 'echo',
+                    upstream: way,
+                    server: name(),
+                    status: 200,
+                    bytes_in: Buffer.byteLength(body),
+                    bytes_out: reply.length,
+                    trace_id: TRACE
+                });
+                assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+                assert.ok(Date.parse(time) >= began - 1 && Date.parse(time) <= Date.now(), `${time} is when it ended`);
+                assert.ok(Number.isInteger(us) && us > 0 && us <= took_us, `${us} of ${took_us} us`);
+                await session.end();
+            });
+
+        test('seeing: the access log: the trace is that of the message, or else that of the head', async () => {
+            const session = await openSession(weir.at('http'));
+            let calls = 0;
+            const traced = async (headers, meta) => {
+                const tool = `traced ${(calls += 1)}`;
+                await session.post(rpc('tools/call', { name: tool, ...(meta && { _meta: meta }) }, 1), headers);
+                return (await weir.line(({ name }) => name === tool)).trace_id;
+            };
+            assert.equal(await traced({}, { traceparent: parent(OTHER) }), OTHER);
+            assert.equal(await traced({ traceparent: parent(TRACE) }, { traceparent: parent(OTHER) }), OTHER);
+            assert.equal(await traced({ traceparent: parent(TRACE) }), TRACE);
+            assert.equal(await traced({ traceparent: 'nonsense' }), undefined);
+            assert.equal(await traced({}), undefined);
+            await session.end();
+        });
+
+        test('seeing: the access log: a stream, its end and the end of its session are lines of their own', async () => {
+            const session = await openSession(weir.at('stdio'));
+            const stream = new Connection(weir.at('stdio')).send('GET', session.headers);
+            assert.equal((await stream.head()).status, 200);
+            await session.end();
+            const end = await weir.line(({ verb }) => verb === 'DELETE');
+            assert.equal(end.status, 204);
+            const listened = await weir.line(({ verb }) => verb === 'GET');
+            assert.equal(listened.status, 200);
+            assert.equal(listened.method, undefined);
+            stream.close();
+        });
+
+        test('seeing: the access log: names of clients cannot break a line', async () => {
+            const session = await openSession(weir.at('http'));
+            const names = ['quo"te', 'back\\slash', 'new\nline', 'žluťoučký 🐴', '\u0000', 'x'.repeat(500)];
+            for (const name of names) await session.post(rpc('tools/call', { name, arguments: {} }, 1));
+            const logged = () => weir.lines().map(({ name }) => name);
+            for (const name of names.slice(0, -1)) await until(() => logged().includes(name), `${JSON.stringify(name)} is logged`);
+            await until(() => logged().some(name => /^x{16,}$/.test(name)), 'the beginning of a long one is logged');
+            await session.end();
+        });
+
+        const hello = rpc('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } }, 1);
+        const post = (name, body, headers) => request(weir.at(name).replace('/nowhere', ''), 'POST', headers, body);
+        const failures = {
+            not_found: [404, 'info', () => request(weir.url('edge', '/elsewhere'), 'POST', {}, hello)],
+            not_json: [400, 'info', () => post('http', '{')],
+            not_jsonrpc: [400, 'info', () => post('http', '{}')],
+            bad_type: [415, 'info', () => post('http', hello, { 'content-type': 'text/plain' })],
+            bad_origin: [403, 'info', () => post('http', hello, { origin: 'https://other.example' })],
+            bad_method: [405, 'info', () => request(weir.at('http'), 'PUT', {}, hello)],
+            session_required: [400, 'info', () => post('stdio', echo('lost'))],
+            session_not_found: [404, 'info', () => post('http', echo('lost'), { 'mcp-session-id': 'nonsense' })],
+            connect_failed: [502, 'warn', () => post('dead', hello)],
+            timeout: [504, 'warn', () => post('slow', rpc('tools/call', { name: 'wait' }, 1))],
+            server_died: [
+                502,
+                'warn',
+                async () => (await openSession(weir.at('stdio'))).post(rpc('tools/call', { name: 'exit', arguments: { status: 3 } }, 1))
+            ],
+            pool_full: [
+                503,
+                'warn',
+                async () => {
+                    const holder = new Connection(weir.at('full')).send('POST', {}, rpc('tools/call', { name: 'wait' }, 1));
+                    await until(async () => (await weir.status()).upstreams.full.in_flight === 1, 'the only link is taken');
+                    const reply = await post('full', hello);
+                    holder.close();
+                    return reply;
+                }
+            ]
+        };
+        for (const [reason, [status, level, play]] of Object.entries(failures))
+            test(`seeing: the access log: ${reason} is told to the client, in the access log and in the error log`, async () => {
+                const reply = await play();
+                assert.equal(reply.status, status, reply.text);
+                const line = await weir.line(line => line.reason === reason);
+                assert.equal(line.status, status);
+                const said = new RegExp(` ${level} \\[worker/0 \\d+\\] edge: 127\\.0\\.0\\.1 got ${status} ${reason}: \\S`);
+                await until(() => said.test(weir.stderr()), () => `${said} in\n${weir.stderr()}`);
+            });
+
+        test('seeing: the access log: a client that left got nothing, and is named so', async () => {
+            const session = await openSession(weir.at('http'));
+            const gone = new Connection(weir.at('http')).send('POST', session.headers, rpc('tools/call', { name: 'wait' }, 'gone'));
+            await until(async () => (await weir.status()).upstreams.http.in_flight === 1, 'the call is on its way');
+            gone.cut();
+            const line = await weir.line(({ reason }) => reason === 'client_gone');
+            assert.deepEqual([line.status, line.name, line.bytes_out], [499, 'wait', 0]);
+            await session.end();
+        });
+
+        test('seeing: the error log: every line has a time, a level, a process and a sentence', () => {
+            const form = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn|notice|info|debug) \[(master|worker\/0|keeper\/0) \d+\] \S.*$/;
+            const lines = weir.stderr().trimEnd().split('\n');
+            assert.ok(lines.length > 10);
+            for (const line of lines) assert.match(line, form);
+        });
+    });
+
+if (waysThroughWeir.length > 0)
+    test('seeing: clients beyond worker_connections wait, and the log says so', async () => {
+        const weir = await watched({ far: http(server.url) }, 'worker_connections: 1');
+        const first = new Connection(weir.at('far')).send('POST', {}, echo('first'));
+        assert.equal((await first.head()).status, 200);
+        await first.body();
+        await weir.task.seen(/ warn \[worker\/0 \d+\] worker_connections: all 1 are taken/);
+        const second = new Connection(weir.at('far')).send('POST', {}, echo('second'));
+        assert.equal((await weir.status()).clients, 1);
+        first.close();
+        assert.equal((await second.head()).status, 200);
+        second.close();
+        await weir.stop();
+    });
+
+if (waysThroughWeir.length > 0)
+    describe('seeing: /status', () => {
+        let weir;
+        beforeEach(async () => {
+            await weir?.stop();
+            weir = await watched({ far: http(server.url, {}, { max: 1 }), near: stdio() });
+        });
+        after(() => weir?.stop());
+
+        test('seeing: /status: counts what the access log lists', async () => {
+            const far = await openSession(weir.at('far'));
+            const near = await openSession(weir.at('near'));
+            for (const session of [far, far, near]) await session.post(echo('counted'));
+            await request(weir.at('near'), 'POST', {}, echo('no session'));
+            await request(weir.url('edge', '/elsewhere'), 'POST', {}, echo('no route'));
+            await far.end();
+            await until(() => weir.lines().length === 10, () => `ten exchanges: ${JSON.stringify(weir.lines())}`);
+            const status = await weir.status();
+            const expected = matches => {
+                const lines = weir.lines().filter(matches);
+                const answered = lines.filter(({ reason }) => !reason);
+                const sum = (of, member) => of.reduce((total, line) => total + line[member], 0);
+                const failures = {};
+                for (const { reason } of lines) if (reason) failures[reason] = (failures[reason] ?? 0) + 1;
+                return {
+                    exchanges: lines.length,
+                    in_flight: 0,
+                    answered: answered.length,
+                    bytes_in: sum(lines, 'bytes_in'),
+                    bytes_out: sum(lines, 'bytes_out'),
+                    mean_us: answered.length && Math.floor(sum(answered, 'us') / answered.length),
+                    failures
+                };
+            };
+            const { links, waiting, transport, servers, chain, ...counted } = status.upstreams.far;
+            assert.deepEqual(counted, expected(({ upstream }) => upstream === 'far'));
+            assert.deepEqual([counted.exchanges, counted.answered, counted.failures], [5, 5, {}]);
+            assert.deepEqual([links, waiting, transport], [1, 0, 'http']);
+            assert.deepEqual(servers, [{ name: new URL(server.url).host, weight: 1 }]);
+            const pool = { module: 'pool', links: 1, connecting: 0, idle: 1, busy: 0, waiting: 0, opened: 1, failed: 0 };
+            assert.deepEqual(chain, [pool]);
+
+            const { links: pipes, waiting: held, sessions, children, ...kept } = status.upstreams.near;
+            assert.deepEqual([pipes, held, sessions, children], [1, 0, 1, 1]);
+            assert.deepEqual(kept, {
+                ...expected(({ upstream }) => upstream === 'near'),
+                transport: 'stdio',
+                servers: [{ name: 'node', weight: 1 }],
+                chain: [{ module: 'pool', in: 'keeper' }]
+            });
+            assert.deepEqual([kept.exchanges, kept.failures], [4, { session_required: 1 }]);
+            assert.deepEqual(status.other, expected(({ upstream }) => upstream === undefined));
+            assert.deepEqual(status.other.failures, { not_found: 1 });
+            assert.match(status.version, /^\d+\.\d+\.\d+$/);
+            assert.equal(status.draining, false);
+            assert.equal(status.worker.generation, 1);
+            assert.ok(descendants(weir.task.pid).some(({ pid }) => pid === status.worker.pid));
+        });
+
+        test('seeing: /status: shows what is under way, and forgets it when it is over', async () => {
+            const near = await openSession(weir.at('near'));
+            const now = async () => {
+                const { clients, upstreams } = await weir.status();
+                const { far, near } = upstreams;
+                return { clients, flying: far.in_flight, waiting: far.waiting, links: far.links, sessions: near.sessions, children: near.children };
+            };
+            const is = expected => until(async () => {
+                const shown = await now();
+                return Object.entries(expected).every(([name, value]) => shown[name] === value);
+            }, () => `the status shows ${JSON.stringify(expected)}`); // prettier-ignore
+            await is({ clients: 0, flying: 0, waiting: 0, links: 0, sessions: 1, children: 1 });
+            const first = new Connection(weir.at('far')).send('POST', {}, rpc('tools/call', { name: 'wait' }, 1));
+            await is({ clients: 1, flying: 1, waiting: 0, links: 1 });
+            const second = new Connection(weir.at('far')).send('POST', {}, rpc('tools/call', { name: 'wait' }, 2));
+            await is({ clients: 2, flying: 2, waiting: 1, links: 1 });
+            second.close();
+            await is({ clients: 1, flying: 1, waiting: 0 });
+            first.close();
+            await is({ clients: 0, flying: 0 });
+            await near.end();
+            await is({ sessions: 0, children: 0 });
+        });
+
+        test('seeing: /status: goes on counting after a reload, and after the death of a worker', async () => {
+            const far = await openSession(weir.at('far'));
+            await far.post(echo('one'));
+            const count = async () => (await weir.status()).upstreams.far.exchanges;
+            assert.equal(await count(), 3);
+            weir.task.child.kill('SIGHUP');
+            await weir.task.seen(/ready: .*\(configuration 2\)/);
+            await until(async () => (await weir.status()).worker.generation === 2, 'the new worker answers');
+            await far.post(echo('two'));
+            assert.equal(await count(), 4);
+            const { worker } = await weir.status();
+            process.kill(worker.pid, 'SIGKILL');
+            await until(async () => {
+                const status = await weir.status().catch(() => null);
+                return status && status.worker.pid !== worker.pid;
+            }, 'another worker answers');
+            await far.post(echo('three'));
+            assert.equal(await count(), 5);
+        });
+
+        test('seeing: /status: is what weir status prints', async () => {
+            await (await openSession(weir.at('far'))).end();
+            const { code, stdout, stderr } = await run(binary, ['status', '-c', weir.file]);
+            assert.equal(code, 0, stderr);
+            assert.deepEqual(JSON.parse(stdout), await weir.status());
+            assert.match(stdout, /^ {2}"upstreams": \{\n {4}"far": \{\n {6}"exchanges": 3,$/m);
+        });
+
+        test('seeing: /healthz, /readyz and the others answer like HTTP', async () => {
+            const ask = async (path, method = 'GET') => {
+                const reply = await fetch(weir.admin(path), { method });
+                return [reply.status, reply.headers.get('content-type'), await reply.text()];
+            };
+            assert.deepEqual(await ask('/healthz'), [200, 'text/plain', 'ok\n']);
+            assert.deepEqual(await ask('/readyz?x=1'), [200, 'text/plain', 'ok\n']);
+            assert.deepEqual(await ask('/readyz', 'HEAD'), [200, 'text/plain', '']);
+            assert.equal((await ask('/status'))[1], 'application/json');
+            assert.deepEqual(await ask('/nothing'), [404, 'text/plain', 'Not Found\n']);
+            assert.deepEqual(await ask('/healthz', 'POST'), [405, 'text/plain', 'Method Not Allowed\n']);
+            const { port } = new URL(weir.admin('/'));
+            const raw = bytes =>
+                new Promise(resolve => {
+                    let said = '';
+                    const socket = net.connect(port, '127.0.0.1', () => socket.write(bytes));
+                    socket.setEncoding('utf8').on('data', text => (said += text)).on('close', () => resolve(said)).on('error', () => {});
+                });
+            assert.match(await raw('hello\r\n\r\n'), /^HTTP\/1\.0 400 /);
+            assert.match(await raw('GET / HTTP/2.0\r\n\r\n'), /^HTTP\/1\.0 505 /);
+            assert.match(await raw(`GET / HTTP/1.1\r\nx: ${'x'.repeat(5000)}\r\n\r\n`), /^HTTP\/1\.0 431 /);
+        });
+
+        test('seeing: /readyz: 503 while no keeper is up, and 200 when one is', async () => {
+            const ready = async () => (await fetch(weir.admin('/readyz'))).status;
+            const keeper = descendants(weir.task.pid).find(({ command }) => /keeper/.test(command));
+            weir.task.child.kill('SIGSTOP'); // so that nobody starts another one yet
+            process.kill(keeper.pid, 'SIGKILL');
+            await until(() => !isAlive(keeper), 'the keeper is gone');
+            await until(async () => (await ready()) === 503, 'no keeper is up');
+            assert.equal(await (await fetch(weir.admin('/readyz'))).text(), 'no keeper is up\n');
+            assert.equal((await fetch(weir.admin('/healthz'))).status, 200);
+            weir.task.child.kill('SIGCONT');
+            await until(async () => (await ready()) === 200, 'the next keeper is up');
+            await (await openSession(weir.at('near'))).end();
+        });
+
+        test('seeing: /readyz: 503 while draining; what is under way is finished', async () => {
+            const session = await openSession(weir.at('near'));
+            const call = new Connection(weir.at('near'));
+            call.send('POST', session.headers, rpc('tools/call', { name: 'held', _meta: { progressToken: 1 } }, 1));
+            await call.head();
+            await call.event();
+            const release = new Connection(weir.at('near')).send('POST', session.headers, rpc('ping', undefined, 1));
+            assert.equal((await release.head()).status, 200);
+            await release.body();
+            weir.task.child.kill('SIGQUIT');
+            await until(async () => (await fetch(weir.admin('/readyz'))).status === 503, 'it says that it drains');
+            assert.equal(await (await fetch(weir.admin('/readyz'))).text(), 'draining\n');
+            assert.equal((await fetch(weir.admin('/healthz'))).status, 200);
+            assert.equal((await weir.status()).draining, true);
+            release.send('POST', session.headers, rpc('tools/call', { name: 'release' }, 2));
+            const head = await release.head();
+            assert.equal(head.status, 200);
+            assert.equal(head.headers.connection, 'close');
+            for (let event; (event = await call.event()) !== null; ) if (/released/.test(event.data)) break;
+            release.close();
+            call.close();
+            assert.deepEqual(await weir.task.ended, { code: 0, signal: null });
+        });
+    });
