@@ -317,6 +317,11 @@ struct admin *admin_start(int fd, weir_error_t *err)
     return admin;
 }
 
+bool admin_is_idle(const struct admin *admin)
+{
+    return admin->nvisitors == 0;
+}
+
 void admin_stop(struct admin *admin)
 {
     ev_io_stop(proc->loop, &admin->io);

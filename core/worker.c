@@ -62,7 +62,7 @@ static void worker_leave(void *arg)
 static void worker_look(void *arg)
 {
     worker_t *w = arg;
-    if (worker_clients(w) == 0 && exchanges_count() == 0)
+    if (worker_clients(w) == 0 && exchanges_count() == 0 && (w->admin == NULL || admin_is_idle(w->admin)))
         worker_leave(NULL);
     else
         timer_start(timers_get(DRAIN_LOOK_MS), &w->look);

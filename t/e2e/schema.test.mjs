@@ -84,7 +84,7 @@ const broken = {
     'a chain of a module that is not there': but('{"pool":', '{"poool":'),
     'a transport in a chain': but(chain, '"chain":["http"]'),
     'a transport that is not there': but('"transport":"http"', '"transport":"htpp"'),
-    'a transport that does not accept': but('transport: http\n', 'transport: stdio\n'),
+    'a transport that is none': but('transport: http\n', 'transport: pool\n'),
     'a number that is a word': but('keepers: 1', 'keepers: many'),
     'a number out of range': but('keepers: 1', 'keepers: 17'),
     'too many workers': but('workers: 2', 'workers: 257'),

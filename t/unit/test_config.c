@@ -205,7 +205,7 @@ static void the_configurations_that_come_with_weir_are_read(void **state)
     size_t read = 0;
     assert_int_equal(glob("conf/*.yaml", 0, NULL, &found), 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (strcmp(found.gl_pathv[i], "conf/run.yaml") == 0)
+        if (strcmp(found.gl_pathv[i], "conf/run.yaml") == 0 || strcmp(found.gl_pathv[i], "conf/connect.yaml") == 0)
             continue; /* has words to be filled in */
         weir_error_t err = {""};
         char *text = config_read(found.gl_pathv[i], &err);

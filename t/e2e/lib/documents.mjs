@@ -10,7 +10,7 @@ export const readme = readFileSync(join(repo, 'README.md'), 'utf8');
 /* The fenced blocks of README.md in that language, in order. */
 export const blocks = language => [...readme.matchAll(new RegExp('^```' + language + '\\n([^]*?)^```$', 'gm'))].map(([, text]) => text);
 
-/* The files of conf/ by name. What `weir run` fills in is filled in. */
+/* The files of conf/ by name. What `weir run` and `weir connect` fill in is filled in. */
 export const configurations = Object.fromEntries(
     readdirSync(join(repo, 'conf'))
         .filter(name => name.endsWith('.yaml'))
@@ -18,7 +18,8 @@ export const configurations = Object.fromEntries(
 );
 
 function fill(text) {
-    return text.replace('@LISTEN@', '"127.0.0.1:8080"').replace('@PATH@', '"/mcp"').replace('@COMMAND@', '["build/weir-demo"]');
+    const words = { LISTEN: '127.0.0.1:8080', PATH: '/mcp', COMMAND: ['build/weir-demo'], URL: 'http://127.0.0.1:8080/mcp' };
+    return text.replace(/@([A-Z]+)@/g, (_, word) => JSON.stringify(words[word]));
 }
 
 /* A text with pieces of it replaced: [from, to], each of which must stand in it; a string is replaced where it stands first. */
