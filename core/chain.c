@@ -61,7 +61,8 @@ void chain_again(exchange_t *ex)
 {
     upstream_t *up = ex->upstream;
     chain_item_t *owner = up->link_owner;
-    const weir_outcome_t nothing = {0};
+    /* Whatever is made of an end, this one says neither good nor bad of the server. */
+    const weir_outcome_t nothing = {.reason = WEIR_REASON_CLIENT_GONE};
     if (owner->ops->end != NULL)
         owner->ops->end(owner->self, &ex->pub, chain_state(ex, owner), &nothing);
     memset(chain_state(ex, owner), 0, owner->ops->state_size);

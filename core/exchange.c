@@ -259,6 +259,7 @@ void exchange_again(exchange_t *ex)
         return;
     }
     timer_stop(&ex->timer);
+    ex->is_leased = false;
     if (ex->pub.server_session.n == 0)
         ex->server = NULL; /* any of them will do */
     chain_again(ex);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { certificate } from './lib/certificates.mjs';
-import { startEcho } from './lib/fake.mjs';
+import { quiet, startEcho } from './lib/fake.mjs';
 import { run } from './lib/process.mjs';
 import { rpc } from './lib/raw.mjs';
 import { startWeir } from './lib/weir.mjs';
@@ -20,7 +20,7 @@ before(async () => {
     const listener = { transport: 'http', listen: '127.0.0.1:0', routes: [{ path: '/mcp', upstream: 'echo' }] };
     const tls = { certificate: file('weir.pem'), key: file('weir.key') };
     const listeners = { plain: listener, secure: { ...listener, tls } };
-    const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: ['pool'] } };
+    const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: [{ pool: quiet }] } };
     weir = await startWeir(JSON.stringify({ workers: 2, modules: ['http', 'pool'], listeners, upstreams }));
 });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { startEcho } from './lib/fake.mjs';
+import { quiet, startEcho } from './lib/fake.mjs';
 import { Connection, rpc } from './lib/raw.mjs';
 import { startWeir } from './lib/weir.mjs';
 
@@ -17,7 +17,7 @@ before(async () => {
         hasty: { ...listener, header_timeout: '500ms', body_timeout: '50ms', idle_timeout: '50ms' },
         thrice: { ...listener, keepalive_requests: 3 }
     };
-    const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: ['pool'] } };
+    const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: [{ pool: quiet }] } };
     weir = await startWeir(JSON.stringify({ workers: 1, modules: ['http', 'pool'], listeners, upstreams }));
     url = weir.url('plain', '/mcp');
 });

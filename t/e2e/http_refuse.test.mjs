@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { startEcho } from './lib/fake.mjs';
+import { quiet, startEcho } from './lib/fake.mjs';
 import { until } from './lib/process.mjs';
 import { Connection, rpc } from './lib/raw.mjs';
 import { startWeir } from './lib/weir.mjs';
@@ -33,7 +33,7 @@ before(async () => {
             hosts: { ...listener, allowed_hosts: ['mcp.example', 'other.example:8443'] },
             world: { ...listener, listen: '0.0.0.0:0' }
         },
-        upstreams: { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: ['pool'] } }
+        upstreams: { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${echo.port}/` }], chain: [{ pool: quiet }] } }
     };
     weir = await startWeir(JSON.stringify(config));
 });

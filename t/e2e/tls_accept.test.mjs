@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import { certificate } from './lib/certificates.mjs';
-import { answerTo, startEcho, startFake } from './lib/fake.mjs';
+import { answerTo, quiet, startEcho, startFake } from './lib/fake.mjs';
 import { descendants, run, servedBy, start, until } from './lib/process.mjs';
 import { Connection, rpc } from './lib/raw.mjs';
 import { startWeir } from './lib/weir.mjs';
@@ -32,7 +32,7 @@ before(async () => {
         { path: '/fake', upstream: 'fake' }
     ];
     const listener = { transport: 'http', listen: '127.0.0.1:0', routes, tls: [pair('one'), pair('two')] };
-    const to = ({ port }) => ({ transport: 'http', servers: [{ url: `http://127.0.0.1:${port}/` }], chain: ['pool'] });
+    const to = ({ port }) => ({ transport: 'http', servers: [{ url: `http://127.0.0.1:${port}/` }], chain: [{ pool: quiet }] });
     const config = {
         workers: 2,
         modules: ['http', 'pool'],
