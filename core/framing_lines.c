@@ -12,9 +12,11 @@ typedef struct line_state {
     uint64_t max_message;
 } line_state_t;
 
-static void lines_begin(void *state, uint64_t max_message)
+static int lines_begin(void *state, const weir_framing_place_t *place, weir_error_t *err)
 {
-    ((line_state_t *)state)->max_message = max_message;
+    (void)err;
+    ((line_state_t *)state)->max_message = place->max_message;
+    return WEIR_OK;
 }
 
 static void lines_end(void *state)

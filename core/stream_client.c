@@ -19,6 +19,7 @@
 #include "client.h"
 #include "listener.h"
 #include "log.h"
+#include "proc.h"
 #include "stream.h"
 #include "timer.h"
 
@@ -67,6 +68,8 @@ static void visit_finish(visit_t *v)
 {
     if (v->stream == NULL)
         return;
+    if (v->all->framing->finish != NULL)
+        v->all->framing->finish(v->state);
     stream_finish(v->stream);
     visit_forget(v);
 }
@@ -130,6 +133,8 @@ static void on_readable(void *owner)
 static void on_drained(void *owner)
 {
     visit_t *v = owner;
+    if (v->all->framing->drained != NULL)
+        v->all->framing->drained(v->state);
     client_drained(v->client);
 }
 
@@ -185,10 +190,16 @@ static const weir_client_events_t client_events = {.write = visit_write, .pause 
 
 void stream_client_open(weir_stream_clients_t *all, weir_stream_t *stream)
 {
-    visit_t *v = calloc(1, sizeof(*v) + all->framing->state_size);
+    weir_error_t err = {"no memory for a client"};
+    weir_framing_place_t place = {
+        .host = proc->host, .stream = stream, .listener = all->listener, .max_message = all->max_message};
     weir_client_intro_t intro = {.peer = stream_peer(stream), .is_tls = stream_is_tls(stream)};
-    if (v == NULL || (v->client = client_new(all->listener, &intro, &client_events, v)) == NULL) {
-        log_write(WEIR_LOG_ERROR, "listener %s: no memory for a client; its connection is closed", all->listener->name);
+    visit_t *v = calloc(1, sizeof(*v) + all->framing->state_size);
+    if (v == NULL || all->framing->begin(v->state, &place, &err) != WEIR_OK ||
+        (v->client = client_new(all->listener, &intro, &client_events, v)) == NULL) {
+        log_write(WEIR_LOG_ERROR, "listener %s: %s; its connection is closed", all->listener->name, err.text);
+        if (v != NULL)
+            all->framing->end(v->state);
         stream_close(stream);
         free(v);
         return;
@@ -201,7 +212,6 @@ void stream_client_open(weir_stream_clients_t *all, weir_stream_t *stream)
         weir_list_init(&all->list);
     weir_list_append(&all->list, &v->node);
     all->count++;
-    all->framing->begin(v->state, all->max_message);
     stream_limit(stream, all->buffer_limit, all->send_timeout_ms);
     stream_own(stream, &stream_events, v);
 }

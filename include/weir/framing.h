@@ -5,6 +5,7 @@
 #ifndef WEIR_FRAMING_H
 #define WEIR_FRAMING_H
 
+#include "error.h"
 #include "exchange.h"
 
 typedef enum weir_found {
@@ -15,15 +16,26 @@ typedef enum weir_found {
     WEIR_FOUND_BROKEN,   /* what comes is no frame; the stream is of no use any more */
 } weir_found_t;
 
+/* Where a framing begins. */
+typedef struct weir_framing_place {
+    const struct weir_host *host;
+    weir_stream_t *stream;
+    weir_link_t *link;         /* of the connect side, or NULL */
+    weir_listener_t *listener; /* of the accept side, or NULL */
+    uint64_t max_message;
+} weir_framing_place_t;
+
 typedef struct weir_framing {
     size_t state_size; /* zeroed, and given to all others */
-    void (*begin)(void *state, uint64_t max_message);
+    int (*begin)(void *state, const weir_framing_place_t *place, weir_error_t *err);
     /* Read once: the number of bytes, 0 at the end, WEIR_EAGAIN or WEIR_EFAIL. Only after WEIR_FOUND_MORE. */
     long (*fill)(void *state, weir_stream_t *stream);
     weir_found_t (*next)(void *state, weir_chunk_t *message);
     /* One message, made of parts: WEIR_OK, WEIR_EFULL, WEIR_ECLOSED. */
     int (*write)(void *state, weir_stream_t *stream, const weir_chunk_t *parts, size_t n);
-    void (*end)(void *state); /* give back what the state holds */
+    void (*drained)(void *state); /* the stream takes bytes again; NULL: nothing to do */
+    void (*finish)(void *state);  /* the stream is about to be closed: write what waits; NULL: nothing does */
+    void (*end)(void *state);     /* give back what the state holds */
 } weir_framing_t;
 
 /* The clients of a listener whose messages stand on streams. Owned by the transport, which fills in the first part and calls

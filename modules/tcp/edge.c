@@ -58,11 +58,17 @@ static size_t edge_clients(void *self)
     return ((edge_t *)self)->clients.count;
 }
 
+static uint32_t edge_link_modules(const void *options, const char **why_not)
+{
+    return framing_link_modules(((const edge_options_t *)options)->framing, why_not);
+}
+
 #define OPT(member) offsetof(edge_options_t, member)
 
 static const weir_option_t edge_options[] = {
     {"framing", WEIR_TYPE_ENUM, OPT(framing), "ndjson", 0, 0, framing_names, false,
-     "how messages are told apart: ndjson, one a line"},
+     "how messages are told apart: ndjson, one a line; length, frames of one or more, which may be gathered and "
+     "packed"},
     {"max_message", WEIR_TYPE_SIZE, OPT(max_message), "4MiB", 1024, 1 << 30, NULL, false,
      "largest message of a client; a larger one is skipped and answered with an error"},
     {"buffer_limit", WEIR_TYPE_SIZE, OPT(buffer_limit), "256KiB", 16384, 1 << 30, NULL, false,
@@ -80,4 +86,5 @@ const weir_accept_t tcp_accept = {
     .open = edge_open,
     .drain = edge_drain,
     .clients = edge_clients,
+    .link_modules = edge_link_modules,
 };

@@ -49,6 +49,8 @@ static void conn_forget(conn_t *c)
 {
     c->link->carrier = NULL;
     c->link = NULL;
+    if (c->framing->finish != NULL)
+        c->framing->finish(c->state);
     c->framing->end(c->state);
     c->host->stream_finish(c->stream);
 }
@@ -106,6 +108,13 @@ static void on_readable(void *owner)
     conn_release(c);
 }
 
+static void on_drained(void *owner)
+{
+    conn_t *c = owner;
+    if (c->framing->drained != NULL)
+        c->framing->drained(c->state);
+}
+
 static void on_broken(void *owner, const char *why)
 {
     conn_t *c = owner;
@@ -120,7 +129,7 @@ static void on_broken(void *owner, const char *why)
 static int conn_open(weir_link_t *link, weir_error_t *err)
 {
     static const weir_stream_events_t events = {
-        .connected = on_connected, .readable = on_readable, .broken = on_broken};
+        .connected = on_connected, .readable = on_readable, .drained = on_drained, .broken = on_broken};
     const weir_host_t *host = link->server->carrier;
     const weir_upstream_t *up = link->server->upstream;
     const upstream_options_t *options = up->options;
@@ -131,9 +140,15 @@ static int conn_open(weir_link_t *link, weir_error_t *err)
     c->host = host;
     c->link = link;
     c->framing = framing;
-    framing->begin(c->state, up->max_message);
     c->stream = host->stream_connect(link, &events, c, err);
     if (c->stream == NULL) {
+        free(c);
+        return WEIR_EFAIL;
+    }
+    weir_framing_place_t place = {.host = host, .stream = c->stream, .link = link, .max_message = up->max_message};
+    if (framing->begin(c->state, &place, err) != WEIR_OK) {
+        framing->end(c->state);
+        host->stream_close(c->stream);
         free(c);
         return WEIR_EFAIL;
     }
@@ -207,6 +222,11 @@ static void server_close(weir_server_t *server)
     server->carrier = NULL;
 }
 
+static uint32_t upstream_link_modules(const void *options, const char **why_not)
+{
+    return framing_link_modules(((const upstream_options_t *)options)->framing, why_not);
+}
+
 #define UP(member) offsetof(upstream_options_t, member)
 #define SRV(member) offsetof(server_options_t, member)
 
@@ -216,7 +236,8 @@ static const weir_option_t upstream_options[] = {
      .offset = UP(framing),
      .fallback = "ndjson",
      .names = framing_names,
-     .doc = "how messages are told apart: ndjson, one a line"},
+     .doc = "how messages are told apart: ndjson, one a line; length, frames of one or more, which may be gathered and "
+            "packed"},
     {.name = "send_timeout",
      .type = WEIR_TYPE_DURATION,
      .offset = UP(send_timeout_ms),
@@ -271,4 +292,5 @@ const weir_connect_t tcp_connect = {
     .write = conn_write,
     .abandon = conn_abandon,
     .pause = conn_pause,
+    .link_modules = upstream_link_modules,
 };

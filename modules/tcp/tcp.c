@@ -1,12 +1,17 @@
 /* tcp.c: the descriptor of the tcp transport. */
 #include "tcp.h"
 
-const char *const framing_names[] = {[FRAMING_NDJSON] = "ndjson", NULL};
+const char *const framing_names[] = {[FRAMING_NDJSON] = "ndjson", [FRAMING_LENGTH] = "length", NULL};
 
 const weir_framing_t *framing_of(const weir_host_t *host, int framing)
 {
-    (void)framing; /* there is one so far */
-    return host->framing_lines;
+    return framing == FRAMING_LENGTH ? &length_framing : host->framing_lines;
+}
+
+uint32_t framing_link_modules(int framing, const char **why_not)
+{
+    *why_not = "framing: ndjson has no frames to gather or pack; use framing: length on both ends";
+    return framing == FRAMING_LENGTH ? WEIR_LINK_GATHERS | WEIR_LINK_PACKS : 0;
 }
 
 static const weir_transport_t tcp_transport = {.accept = &tcp_accept, .connect = &tcp_connect};
@@ -14,6 +19,6 @@ static const weir_transport_t tcp_transport = {.accept = &tcp_accept, .connect =
 WEIR_MODULE = {
     WEIR_MODULE_HEADER,
     .name = "tcp",
-    .doc = "messages over TCP and Unix sockets, one a line; TLS over either",
+    .doc = "messages over TCP and Unix sockets, a line or a frame each; TLS over either",
     .transport = &tcp_transport,
 };

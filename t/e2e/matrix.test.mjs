@@ -51,13 +51,17 @@ const pathOf = { tcp: '/', stdio: '/' };
 const listenOf = { stdio: 'stdio:' };
 const moreOf = { ws: 'permessage_deflate: true, ' };
 
-const configuration = (upstream, from) => `workers: 2
+/* Two weirs with a link between them: messages gathered and packed, in frames. */
+const gathered = codec => [{ batch: { max_delay: 0 } }, { compress: { codec, min_size: 256 } }];
+const outer = (port, from) => configuration({ transport: 'tcp', framing: 'length', servers: [{ address: `127.0.0.1:${port}` }], chain: gathered('zstd') }, from);
+
+const configuration = ({ chain = [], ...upstream }, from, more = '') => `workers: 2
 log: { level: info, file: stderr }
-modules: [http, stdio, tcp, ws, pool]
+modules: [http, stdio, tcp, ws, pool, batch, compress, codec_lz4, codec_zstd]
 listeners:
-  edge: { transport: ${from}, ${moreOf[from] ?? ''}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
+  edge: { transport: ${from}, ${moreOf[from] ?? ''}${more}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
 upstreams:
-  up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }] })}
+  up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }, ...chain] })}
 `;
 
 async function connect(transport) {
@@ -148,3 +152,19 @@ for (const [to, upstreamOf] of Object.entries(upstreams))
             });
             for (const [name, play] of Object.entries(scenes)) test(`${from} → ${to}: ${name}`, () => play(me));
         });
+
+for (const from of ['http', 'tcp'])
+    describe(`${from} → weir → length, batch, compress → weir → stdio`, () => {
+        let inner, arrived, me;
+        before(async () => {
+            inner = await startWeir(configuration(upstreams.stdio(), 'tcp', `framing: length, chain: ${JSON.stringify(gathered('lz4'))}, `));
+            arrived = await arrivals[from](outer(inner.port('edge'), from));
+            me = await connect(arrived.transport);
+        });
+        after(async () => {
+            await me?.close().catch(() => {}); // its server is dead
+            await arrived?.stop();
+            await inner?.stop();
+        });
+        for (const [name, play] of Object.entries(scenes)) test(`${from} → weir → weir → stdio: ${name}`, () => play(me));
+    });
