@@ -28,11 +28,6 @@
 #include "stats.h"
 #include "timer.h"
 
-typedef struct retiring {
-    upstream_t *upstream;
-    weir_timer_t timer;
-} retiring_t;
-
 static void keeper_leave(void)
 {
     ev_break(proc->loop, EVBREAK_ALL);
@@ -85,12 +80,11 @@ static void config_release(config_t *config)
 
 static void upstream_retired(void *arg)
 {
-    retiring_t *r = arg;
-    config_t *config = r->upstream->config;
-    log_write(WEIR_LOG_INFO, "upstream %s of an older configuration ends", r->upstream->pub.name);
-    upstream_free(r->upstream);
+    upstream_t *up = arg;
+    config_t *config = up->config;
+    log_write(WEIR_LOG_INFO, "upstream %s of an older configuration ends", up->pub.name);
+    upstream_free(up);
     config_release(config);
-    free(r);
 }
 
 static void upstream_retire(upstream_t *up)
@@ -98,13 +92,8 @@ static void upstream_retire(upstream_t *up)
     if (up->is_retired)
         return;
     up->is_retired = true;
-    retiring_t *r = calloc(1, sizeof(*r));
-    if (r == NULL)
-        return;
-    r->upstream = up;
-    r->timer = (weir_timer_t){.fire = upstream_retired, .arg = r};
-    weir_list_init(&r->timer.node);
-    timer_start(timers_get(proc->config->drain_timeout_ms), &r->timer);
+    up->retirement = (weir_timer_t){.fire = upstream_retired, .arg = up};
+    timer_start(timers_get(proc->config->drain_timeout_ms), &up->retirement);
 }
 
 static upstream_t *upstream_living(uint64_t digest)

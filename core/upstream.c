@@ -294,6 +294,7 @@ static void server_close_links(server_t *server)
 void upstream_free(upstream_t *up)
 {
     weir_list_remove(&up->node);
+    timer_stop(&up->retirement);
     if (up->sessions != NULL)
         sessions_free(up);
     for (uint32_t i = 0; i < up->pub.nservers; i++)

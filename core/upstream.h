@@ -58,6 +58,7 @@ typedef struct upstream {
     bool is_kept;             /* the links live in a keeper, and this is a worker */
     bool is_watched;          /* a module of its chain looks at messages of replies */
     bool is_retired;          /* a newer configuration has no such upstream any more */
+    weir_timer_t retirement;  /* of one that is retired: when it ends */
     weir_timeouts_t *reply_timeouts;
     struct stats_row *stats;
     upstream_era_t era;             /* of stream links */
