@@ -43,6 +43,7 @@ typedef struct proc {
     weir_list_t upstreams;       /* upstream.node */
     struct channels *channels;   /* worker: to the keepers */
     weir_list_t inlets;          /* keeper: from the workers */
+    weir_list_t leaving;         /* stream.c's: streams that have no owner any more and are not over yet */
     void (*on_inlet_gone)(void); /* keeper */
     void *self;                  /* worker.c's own */
     struct date {

@@ -28,6 +28,7 @@
 #include "proc.h"
 #include "resolve.h"
 #include "stats.h"
+#include "stream.h"
 #include "timer.h"
 #include "tls.h"
 #include "user.h"
@@ -289,6 +290,7 @@ void process_leave(void)
     ev_ref(proc->loop);
     ev_signal_stop(proc->loop, &self->term);
     ev_signal_stop(proc->loop, &self->quit);
+    streams_drop();
     resolver_free(proc->resolver);
     tls_free(proc->tls);
     timers_free(proc->timers);

@@ -152,10 +152,34 @@ weir_stream_t *stream_accept(int fd, const struct sockaddr *peer, socklen_t peer
 
 /* ---- states */
 
+static bool is_leaving(const weir_stream_t *s)
+{
+    return s->state == STREAM_FINISHING || s->state == STREAM_LINGERING;
+}
+
+static weir_list_t *leaving(void)
+{
+    if (proc->leaving.next == NULL)
+        weir_list_init(&proc->leaving);
+    return &proc->leaving;
+}
+
 void stream_move(weir_stream_t *s, stream_state_t next)
 {
     check(s);
+    if (is_leaving(s))
+        weir_list_remove(&s->leaving);
     s->state = (uint8_t)next;
+    if (is_leaving(s))
+        weir_list_append(leaving(), &s->leaving);
+}
+
+size_t streams_leaving(void)
+{
+    size_t n = 0;
+    WEIR_LIST_EACH(leaving(), it)
+        n++;
+    return n;
 }
 
 void stream_set_fd(weir_stream_t *s, int fd)
@@ -299,6 +323,17 @@ void stream_finish(weir_stream_t *s)
     } else {
         ev_io_stop(proc->loop, &s->io);
         stream_move(s, STREAM_FINISHING);
+    }
+}
+
+/* There may be no turn of the loop any more at whose end their memory could go. */
+void streams_drop(void)
+{
+    while (!weir_list_empty(leaving())) {
+        weir_stream_t *s = WEIR_CONTAINER(leaving()->next, weir_stream_t, leaving);
+        stream_close(s);
+        timer_stop(&s->timer);
+        free_stream(s);
     }
 }
 

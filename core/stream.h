@@ -44,6 +44,11 @@ bool stream_is_tls(const weir_stream_t *s);
 uint64_t stream_taken(const weir_stream_t *s);
 bool stream_is_untaken(const weir_stream_t *s, uint64_t mark);
 
+/* Streams that were finished and still have something to write, or wait for the other end to have read it. A process that leaves
+ * before they are over takes replies away from clients that are reading them. streams_drop() closes them all the same. */
+size_t streams_leaving(void);
+void streams_drop(void);
+
 uint64_t stream_queued(const weir_stream_t *s); /* bytes that the kernel has not taken yet */
 int stream_fileno(const weir_stream_t *s);      /* the fd that is read, for logs and tests */
 

@@ -46,6 +46,7 @@ struct weir_stream {
     uint8_t peer_len;
     int wfd;                            /* the same as the one that is read, unless is_pipes */
     struct ev_io io;                    /* reading; connecting and handshaking also use it to wait for room */
+    weir_list_t leaving;                /* FINISHING, LINGERING: in proc->leaving */
     weir_timer_t timer;                 /* connect, send or linger time-out; in BROKEN and CLOSED the turn's end */
     const weir_stream_events_t *events; /* NULL: nobody is told */
     void *owner;

@@ -21,6 +21,7 @@
 #include "proc.h"
 #include "room.h"
 #include "stats.h"
+#include "stream.h"
 #include "timer.h"
 
 #define DRAIN_LOOK_MS 50
@@ -62,7 +63,8 @@ static void worker_leave(void *arg)
 static void worker_look(void *arg)
 {
     worker_t *w = arg;
-    if (worker_clients(w) == 0 && exchanges_count() == 0 && (w->admin == NULL || admin_is_idle(w->admin)))
+    if (worker_clients(w) == 0 && exchanges_count() == 0 && streams_leaving() == 0 &&
+        (w->admin == NULL || admin_is_idle(w->admin)))
         worker_leave(NULL);
     else
         timer_start(timers_get(DRAIN_LOOK_MS), &w->look);
