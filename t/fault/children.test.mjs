@@ -149,8 +149,9 @@ test(
         const brood = await breed(one);
         assert.equal((await one.end()).status, 200);
         await until(() => brood.every(gone), 'it is gone with all it started');
+        await house.log('a/1\\[\\d+\\] killed');
         const lines = house.logged('a/1\\[\\d+\\] (goes on|killed)');
-        assert.equal(lines.length, 3);
+        assert.equal(lines.length, 3, lines.join('\n'));
         assert.match(lines[0], /goes on after its stdin was closed; it gets SIGTERM \(stop_timeout: 100 ms\)/);
         assert.match(lines[1], /goes on after SIGTERM; it gets SIGKILL/);
         assert.match(lines[2], /killed by signal 9 \(SIGKILL\)/);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { call, child, Connection, demo, gone, hold, http, freePort, inHouse, listen, listener, look, nextEvent, pidOf, plan, recorder, release, request, rpc, session, startServer, stdio, textOf, until } from './lib/house.mjs'; // prettier-ignore
+import { call, child, Connection, demo, gone, hold, http, freePort, inHouse, listen, listener, look, nextEvent, pidOf, plan, recorder, release, request, rpc, servedBy, session, startServer, stdio, textOf, until } from './lib/house.mjs'; // prettier-ignore
 import { crowd } from './lib/crowd.mjs';
 
 let server;
@@ -73,6 +73,27 @@ test(
         }
         await load.stop();
         assert.deepEqual(house.logged(' error \\['), []);
+    })
+);
+
+test(
+    'a_reply_that_its_client_has_not_read_yet_is_not_cut_short',
+    inHouse(plan({ a: stdio(child(), { max_message: '16MiB', buffer_limit: '16MiB' }) }), async house => {
+        const one = await session(house.url('a'));
+        const workers = house.workers();
+        const bytes = 12 << 20;
+        const body = rpc('tools/call', { name: 'reply', arguments: { bytes } }, 'large');
+        const slow = new Connection(one.url).send('POST', { ...one.headers, connection: 'close' }, body);
+        const head = await slow.head();
+        slow.pause(true);
+        const itsWorker = servedBy(slow, workers);
+        await house.reload();
+        await until(() => workers.filter(gone).length === workers.length - 1, 'the workers that serve nobody have left');
+        assert.ok(!gone(itsWorker), 'the one that still writes has not');
+        slow.pause(false);
+        assert.equal(textOf(JSON.parse(await slow.reply(head))).length, bytes);
+        slow.close();
+        await until(() => gone(itsWorker), 'and leaves then');
     })
 );
 

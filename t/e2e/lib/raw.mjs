@@ -28,7 +28,8 @@ export class Events {
 /* One end of a connection, read in the pieces that HTTP is made of. */
 export class Wire {
     #socket;
-    #bytes = Buffer.alloc(0);
+    #arrived = []; // joined when they are looked at: a large body comes in many pieces
+    #unread = 0;
     #wake = () => {};
     #closed = false;
     #events = new Events();
@@ -38,7 +39,8 @@ export class Wire {
     constructor(socket) {
         this.#socket = socket;
         this.#socket.on('data', bytes => {
-            this.#bytes = Buffer.concat([this.#bytes, bytes]);
+            this.#arrived.push(bytes);
+            this.#unread += bytes.length;
             this.#wake();
         });
         const end = () => {
@@ -76,6 +78,11 @@ export class Wire {
         else this.#socket.resume();
     }
 
+    get #bytes() {
+        if (this.#arrived.length !== 1) this.#arrived = [Buffer.concat(this.#arrived)];
+        return this.#arrived[0];
+    }
+
     async #more(what) {
         if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString().slice(0, 200))}`);
         await new Promise(resolve => (this.#wake = resolve));
@@ -90,13 +97,14 @@ export class Wire {
     }
 
     #take(count) {
-        const taken = this.#bytes.subarray(0, count);
-        this.#bytes = this.#bytes.subarray(count);
-        return taken;
+        const bytes = this.#bytes;
+        this.#arrived = [bytes.subarray(count)];
+        this.#unread -= count;
+        return bytes.subarray(0, count);
     }
 
     async #exactly(count, what) {
-        while (this.#bytes.length < count) await this.#more(what);
+        while (this.#unread < count) await this.#more(what);
         return this.#take(count);
     }
 
@@ -129,11 +137,11 @@ export class Wire {
             return bytes;
         }
         if (way.kind === 'close') {
-            while (this.#bytes.length === 0) {
+            while (this.#unread === 0) {
                 if (this.#closed) return null;
                 await this.#more('body');
             }
-            return this.#take(this.#bytes.length);
+            return this.#take(this.#unread);
         }
         const size = parseInt(await this.#line('chunk size'), 16);
         const bytes = size > 0 ? await this.#exactly(size, 'chunk') : null;

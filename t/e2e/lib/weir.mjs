@@ -27,7 +27,7 @@ async function endWell(task, mark, signal) {
         10_000
     );
     const { code, signal: killer } = await task.ended;
-    assert.doesNotMatch(task.stderr, REPORTS, 'a sanitizer reported');
+    assert.doesNotMatch(task.stderr, REPORTS, `a sanitizer reported${said()}`);
     assert.equal(killer, null, `weir was killed by ${killer}${said()}`);
     assert.equal(code, 0, `weir ended with status ${code}${said()}`);
 }
