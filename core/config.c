@@ -49,7 +49,10 @@ char *config_read(const char *file, weir_error_t *err)
         free(text);
         return NULL;
     }
-    return n < 0 ? strdup("") : text;
+    if (n >= 0)
+        return text;
+    free(text); /* nothing was read into it */
+    return strdup("");
 }
 
 static int expect(const parser_t *p, const node_t *node, node_kind_t kind, const char *what)
