@@ -83,6 +83,8 @@ static void check_bad(const char *body, size_t n)
         fail_msg("%d at once, %d byte by byte:\n%.*s", at_once.result, byte_by_byte.result, (int)n, body);
 }
 
+#define CHECK_BAD(literal) check_bad(literal, sizeof(literal) - 1)
+
 /* ---- what is good ---- */
 
 static void a_body_is_its_data_from_every_split(void **state)
@@ -142,10 +144,10 @@ static void a_size_goes_up_to_what_63_bits_hold(void **state)
     feed(&d, "7FFFFFFFffffffff\r\nx", 19);
     assert_true(d.c.left == INT64_MAX - 1);
     assert_int_equal(d.n, 1);
-    check_bad("8000000000000000\r\n", 18);
-    check_bad("10000000000000000\r\n", 19);
-    check_bad("100000000000000000000000000000005\r\nhello\r\n0\r\n\r\n", 49);
-    check_bad("ffffffffffffffff\r\n", 18);
+    CHECK_BAD("8000000000000000\r\n");
+    CHECK_BAD("10000000000000000\r\n");
+    CHECK_BAD("100000000000000000000000000000005\r\nhello\r\n0\r\n\r\n");
+    CHECK_BAD("ffffffffffffffff\r\n");
 }
 
 /* ---- what is not ---- */
@@ -201,9 +203,9 @@ static void what_two_readers_could_read_in_two_ways_is_refused(void **state)
     };
     for (size_t i = 0; i < COUNT(bodies); i++)
         check_bad(bodies[i], strlen(bodies[i]));
-    check_bad("0\r\nT: \0\r\n\r\n", 11);
-    check_bad("5;\0\r\nhello\r\n", 12);
-    check_bad("5\0\r\nhello\r\n", 11);
+    CHECK_BAD("0\r\nT: \0\r\n\r\n");
+    CHECK_BAD("5;\0\r\nhello\r\n");
+    CHECK_BAD("5\0\r\nhello\r\n");
 }
 
 /* What may go on for ever is bounded, in one chunk. */
