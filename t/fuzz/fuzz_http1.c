@@ -112,7 +112,7 @@ static void check_head(const weir_head_t *head, const char *p, size_t used)
 /* ---- the other reader ---- */
 
 typedef struct other {
-    bool is_whole, has_extra_field;
+    bool is_whole;
     unsigned fields;
     bool is_chunked;
     int64_t content_length;
@@ -144,12 +144,24 @@ static bool repeats_its_length(const weir_head_t *head)
     return lengths > 1;
 }
 
+/* It takes a field whose name only begins with Transfer-Encoding for half a one. */
+static bool is_misread(const weir_head_t *head)
+{
+    const weir_slice_t name = WEIR_LIT("transfer-encoding");
+    for (uint16_t i = 0; i < head->nfields; i++)
+        if (head->fields[i].name.n > name.n && weir_slice_ieq(weir_slice(head->fields[i].name.p, name.n), name))
+            return true;
+    return false;
+}
+
 /* It knows methods by name only, and its own rules of targets; all else that weir takes it has to take. */
 static void check_other(const weir_head_t *head, const char *p, size_t used)
 {
     other_t other = {.content_length = -1};
     http_parser parser;
     http_parser_settings settings;
+    if (is_misread(head))
+        return;
     http_parser_settings_init(&settings);
     settings.on_header_field = on_field;
     settings.on_headers_complete = on_whole;

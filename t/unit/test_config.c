@@ -387,6 +387,7 @@ static void a_definition_that_says_anything_else_has_another_digest(void **state
     (void)state;
     static const char *const others[] = {
         "{ transport: stdio, command: [a, b], env: { A: b }, chain: [pool] }",
+        "{ transport: stdio, command: [a, b], env: { B: b }, chain: [pool] }",
         "{ transport: stdio, command: [a, c], env: { A: b }, chain: [pool] }",
         "{ transport: stdio, command: [ab], env: { A: b }, chain: [pool] }",
         "{ transport: stdio, command: [\"a, b\"], env: { A: b }, chain: [pool] }",
