@@ -158,6 +158,37 @@ static void a_frame_larger_than_any_buffer_arrives_among_small_ones(void **state
         assert_true(w.heard[i].id == i && w.payload[i][0] == (i == 15 ? 'a' : 's'));
 }
 
+/* How many bytes the far end can read at once; none: -1. */
+static ssize_t arrived(void)
+{
+    char bytes[4096];
+    return recv(w.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+}
+
+static void small_frames_of_a_turn_leave_together_at_its_end(void **state)
+{
+    (void)state;
+    weir_chunk_t part = {.bytes = WEIR_LIT("small")};
+    for (uint32_t i = 0; i < 10; i++) {
+        frame_t frame = {.word = FRAME_MESSAGE, .id = i};
+        assert_int_equal(wire_write(&w.wire, &frame, &part, 1), WEIR_OK);
+    }
+    assert_int_equal(arrived(), -1);
+    ev_run(proc->loop, EVRUN_NOWAIT);
+    assert_int_equal(arrived(), 10 * (sizeof(frame_t) + 5));
+    assert_null(w.wire.joined);
+}
+
+static void what_waits_for_the_end_of_the_turn_is_written_when_the_wire_is_closed(void **state)
+{
+    (void)state;
+    frame_t frame = {.word = FRAME_END, .id = 1};
+    assert_int_equal(wire_write(&w.wire, &frame, NULL, 0), WEIR_OK);
+    wire_close(&w.wire);
+    assert_int_equal(arrived(), sizeof(frame_t));
+    assert_int_equal(arrived(), 0);
+}
+
 static void an_idle_wire_owns_no_buffer(void **state)
 {
     (void)state;
@@ -210,6 +241,8 @@ int main(void)
         SCENE(frames_come_out_of_every_split),
         SCENE(frames_come_out_byte_by_byte),
         SCENE(a_frame_larger_than_any_buffer_arrives_among_small_ones),
+        SCENE(small_frames_of_a_turn_leave_together_at_its_end),
+        SCENE(what_waits_for_the_end_of_the_turn_is_written_when_the_wire_is_closed),
         SCENE(an_idle_wire_owns_no_buffer),
         SCENE(a_frame_may_close_its_wire_and_no_other_follows),
         SCENE(the_end_of_the_other_side_is_told_once),
