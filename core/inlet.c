@@ -315,6 +315,14 @@ size_t inlets_count(void)
     return n;
 }
 
+bool inlets_are_older_than(uint32_t generation)
+{
+    WEIR_LIST_EACH(&proc->inlets, it)
+        if (WEIR_CONTAINER(it, inlet_t, node)->generation < generation)
+            return true;
+    return false;
+}
+
 void inlets_close(void)
 {
     WEIR_LIST_EACH(&proc->inlets, it)

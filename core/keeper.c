@@ -5,7 +5,8 @@
  * upstream made from it.
  *
  *   state     event                            next
- *   SERVING   CONFIG                           SERVING with the new upstreams; the old ones are retired
+ *   SERVING   CONFIG                           SERVING with the new upstreams; the old ones are retired, retired ones that are new again
+ *                                              go on
  *   SERVING   DRAIN                            DRAINING
  *   DRAINING  the last worker's channel ends   STOPPING
  *   any       STOP, master gone                STOPPING: sessions end, children are ended in their order
@@ -27,6 +28,9 @@
 #include "room.h"
 #include "stats.h"
 #include "timer.h"
+
+/* How often it is looked whether the workers that may use a retired upstream have left. */
+#define RETIRE_LOOK_MS 200
 
 static void keeper_leave(void)
 {
@@ -78,32 +82,44 @@ static void config_release(config_t *config)
         config_free(config);
 }
 
+/* Workers of before have a drain_timeout of their own, which began when those that follow them were ready: as long as they are
+ * there, nothing that they may use ends. */
 static void upstream_retired(void *arg)
 {
     upstream_t *up = arg;
     config_t *config = up->config;
+    if (inlets_are_older_than(up->retired_by)) {
+        timer_start(timers_get(RETIRE_LOOK_MS), &up->retirement);
+        return;
+    }
     log_write(WEIR_LOG_INFO, "upstream %s of an older configuration ends", up->pub.name);
     upstream_free(up);
     config_release(config);
 }
 
-static void upstream_retire(upstream_t *up)
+static void upstream_retire(upstream_t *up, uint32_t generation)
 {
     if (up->is_retired)
         return;
     up->is_retired = true;
+    up->retired_by = generation;
     up->retirement = (weir_timer_t){.fire = upstream_retired, .arg = up};
     timer_start(timers_get(proc->config->drain_timeout_ms), &up->retirement);
 }
 
-static upstream_t *upstream_living(uint64_t digest)
+/* It is in force again: the change that retired it was undone, or taken back. */
+static void upstream_revive(upstream_t *up)
 {
-    WEIR_LIST_EACH(&proc->upstreams, it) {
-        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
-        if (up->digest == digest && !up->is_retired)
-            return up;
-    }
-    return NULL;
+    up->is_retired = false;
+    timer_stop(&up->retirement);
+}
+
+static bool has_upstream(uint64_t digest)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        if (WEIR_CONTAINER(it, upstream_t, node)->digest == digest)
+            return true;
+    return false;
 }
 
 static bool is_kept(const conf_upstream_t *conf)
@@ -119,7 +135,7 @@ static int upstreams_make(config_t *config, weir_list_t *fresh, weir_error_t *er
     for (size_t i = 0; i < config->nupstreams; i++) {
         const conf_upstream_t *conf = &config->upstreams[i];
         upstream_t *up;
-        if (!is_kept(conf) || upstream_living(conf->digest) != NULL)
+        if (!is_kept(conf) || has_upstream(conf->digest))
             continue;
         if (upstream_new(config, conf, &up, err) != WEIR_OK) {
             WEIR_LIST_EACH(fresh, it)
@@ -140,16 +156,20 @@ static bool config_has(const config_t *config, uint64_t digest)
     return false;
 }
 
-static int keeper_apply(config_t *config, weir_error_t *err)
+static int keeper_apply(config_t *config, uint32_t generation, weir_error_t *err)
 {
     weir_list_t fresh;
     weir_list_init(&fresh);
     if (check_server_users(config, err) != WEIR_OK || modules_load(proc->modules, config, err) != WEIR_OK ||
         upstreams_make(config, &fresh, err) != WEIR_OK)
         return WEIR_EFAIL;
-    WEIR_LIST_EACH(&proc->upstreams, old)
-        if (!config_has(config, WEIR_CONTAINER(old, upstream_t, node)->digest))
-            upstream_retire(WEIR_CONTAINER(old, upstream_t, node));
+    WEIR_LIST_EACH(&proc->upstreams, it) {
+        upstream_t *old = WEIR_CONTAINER(it, upstream_t, node);
+        if (config_has(config, old->digest))
+            upstream_revive(old);
+        else
+            upstream_retire(old, generation);
+    }
     WEIR_LIST_EACH(&fresh, it) {
         weir_list_remove(it);
         weir_list_append(&proc->upstreams, it);
@@ -181,10 +201,9 @@ static void keeper_log(const config_t *before)
 static int keeper_config(const char *text, const char *file, uint32_t generation, weir_error_t *err)
 {
     config_t *config;
-    (void)generation;
     if (config_parse(text, file, &config, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (keeper_apply(config, err) != WEIR_OK) {
+    if (keeper_apply(config, generation, err) != WEIR_OK) {
         config_free(config);
         return WEIR_EFAIL;
     }
@@ -212,7 +231,7 @@ static int keeper_set_up(const process_args_t *args, weir_error_t *err)
     proc->children = children_new();
     if (proc->children == NULL)
         return weir_error(err, "no memory for the children");
-    return keeper_apply(proc->config, err);
+    return keeper_apply(proc->config, args->generation, err);
 }
 
 int keeper_main(const process_args_t *args)

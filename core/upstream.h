@@ -59,6 +59,7 @@ typedef struct upstream {
     bool is_watched;          /* a module of its chain looks at messages of replies */
     bool is_retired;          /* a newer configuration has no such upstream any more */
     weir_timer_t retirement;  /* of one that is retired: when it ends */
+    uint32_t retired_by;      /* the configuration that has it no more */
     weir_timeouts_t *reply_timeouts;
     struct stats_row *stats;
     upstream_era_t era;             /* of stream links */
