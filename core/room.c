@@ -96,11 +96,8 @@ int room_furnish(room_t *room, const config_t *config, weir_error_t *err)
 void room_start(room_t *room)
 {
     (void)room;
-    WEIR_LIST_EACH(&proc->upstreams, it) {
-        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
-        if (!up->is_kept)
-            upstream_start(up);
-    }
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        upstream_start(WEIR_CONTAINER(it, upstream_t, node));
 }
 
 void room_clear(room_t *room)
