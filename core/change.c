@@ -264,12 +264,23 @@ static void generation_drain(generation_t *generation)
         slot_drain(&generation->workers[i], generation->config->drain_timeout_ms / 1000.0 + DRAIN_GRACE_SECONDS);
 }
 
-static void ready_say(const master_t *master)
+static void keepers_say(const master_t *master, const config_t *before)
+{
+    const config_t *config = master->current->config;
+    const char *was = before == NULL || before->user == NULL ? "" : before->user;
+    const char *is = config->user == NULL ? "" : config->user;
+    if (before != NULL && strcmp(was, is) != 0)
+        log_write(WEIR_LOG_WARN, "user: workers are '%s' from now on; keepers stay what they are until the next start",
+                  is);
+    if ((size_t)config->keepers != master->nkeepers)
+        log_write(WEIR_LOG_WARN, "keepers: %zu run, as at the start; the configured %zu come with the next one",
+                  master->nkeepers, (size_t)config->keepers);
+}
+
+static void ready_say(const master_t *master, const config_t *before)
 {
     const generation_t *current = master->current;
-    if ((size_t)current->config->keepers != master->nkeepers)
-        log_write(WEIR_LOG_WARN, "keepers: %zu run, as at the start; the configured %zu come with the next one",
-                  master->nkeepers, (size_t)current->config->keepers);
+    keepers_say(master, before);
     log_write(WEIR_LOG_NOTICE, "ready: %zu workers, %zu keepers (configuration %u)", current->nworkers,
               master->nkeepers, current->number);
 }
@@ -302,7 +313,7 @@ static void change_commit(master_t *master)
     master->proc.generation = master->current->number;
     if (old != NULL)
         generation_drain(old);
-    ready_say(master);
+    ready_say(master, old == NULL ? NULL : old->config);
     if (old == NULL)
         ready_first(master);
 }
