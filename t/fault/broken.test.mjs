@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { call, demo, family, gone, here, hold, http, inHouse, isAlive, listener, open, plan, recorder, release, repo, session, start, startServer, stdio, textOf, until, weir } from './lib/house.mjs'; // prettier-ignore
+import { call, child, demo, family, gone, here, hold, http, inHouse, isAlive, listen, listener, open, plan, recorder, release, repo, session, start, startServer, stdio, textOf, until, weir } from './lib/house.mjs'; // prettier-ignore
 
 let folder, taken, server;
 before(async () => {
@@ -126,19 +126,65 @@ describe('a file that is broken', () => {
 const overHttp = (bad, more) =>
     plan({ a: http(server.url, { chain: [{ bad }, 'pool'] }) }, { modules: ['http', 'stdio', 'pool', 'bad'], module_path: [join(folder, 'modules'), `${repo}/build/modules`], ...more });
 
+/* Keepers have put it in force already when its workers crash. */
+const halfWay = (crash, word) => {
+    const { upstreams, listeners, ...rest } = overHttp({ crash });
+    const s = stdio(demo, { env: { WORD: word } });
+    const clock = stdio(demo, { sessions: { idle_timeout: '700ms' } });
+    const all = { ...upstreams, s, clock };
+    return { ...rest, upstreams: all, listeners: { edge: { ...listeners.edge, ...listener(all) } }, drain_timeout: '300ms' };
+};
+
+const ways = {
+    http: overHttp,
+    stdio: bad => ({ ...overHttp(bad), upstreams: { a: stdio(child(), { chain: [{ bad }, 'pool'] }) } })
+};
+for (const [way, make] of Object.entries(ways))
+    test(
+        `${way}: workers_that_crash_as_they_start_are_given_up_and_the_old_ones_serve_on`,
+        inHouse(
+            () => make({ crash: 'never' }),
+            async house => {
+                const before = [house.keeper(), ...house.workers()];
+                const one = await session(house.url('a'));
+                const held = await hold(one);
+                const said = await house.refuse(make({ crash: 'start' }));
+                assert.match(said, /worker\/\d \(pid \d+\) killed by signal 6 \(SIGABRT\).* before it was ready/);
+                await release(one, held);
+                assert.deepEqual(before.filter(gone), []);
+                await until(() => house.workers().length === 2, 'none of the new ones is left');
+            }
+        )
+    );
+
 test(
-    'workers_that_crash_as_they_start_are_given_up_and_the_old_ones_serve_on',
+    'an_upstream_that_changed_in_a_reload_that_failed_half_way_keeps_its_sessions_for_good',
     inHouse(
-        () => overHttp({ crash: 'never' }),
+        () => halfWay('never', 'old'),
         async house => {
-            const before = [house.keeper(), ...house.workers()];
-            const one = await session(house.url('a'));
-            const held = await hold(one);
-            const said = await house.refuse(overHttp({ crash: 'start' }));
-            assert.match(said, /worker\/\d \(pid \d+\) killed by signal 6 \(SIGABRT\).* before it was ready/);
-            await release(one, held);
-            assert.deepEqual(before.filter(gone), []);
-            await until(() => house.workers().length === 2, 'none of the new ones is left');
+            const one = await session(house.url('s'));
+            assert.match(await house.refuse(halfWay('start', 'new')), /before it was ready/);
+            const before = house.logged('a session was idle').length;
+            await session(house.url('clock'));
+            await until(() => house.logged('a session was idle').length > before, 'drain_timeout has passed');
+            assert.equal(textOf(await call(one, 'echo', { message: 'still here' })), 'still here');
+            assert.equal(house.servers().length, 1);
+        }
+    )
+);
+
+test(
+    'an_upstream_that_changed_is_there_for_the_old_workers_however_long_the_new_ones_take_to_start',
+    inHouse(
+        () => halfWay('never', 'old'),
+        async house => {
+            const one = await session(house.url('s'));
+            const stream = await listen(one);
+            const slow = halfWay('never', 'new');
+            slow.upstreams.a.chain[0].bad.start_ms = 1200; // drain_timeout, four times
+            await house.reload(slow);
+            assert.equal(textOf(await call(one, 'echo', { message: 'still here' })), 'still here');
+            assert.equal(await stream.event(), null, 'its stream ends when drain_timeout of its worker does');
         }
     )
 );

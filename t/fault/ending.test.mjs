@@ -169,6 +169,23 @@ test(
     })
 );
 
+for (const [when, line] of [
+    ['tried', 'SIGHUP: reading the configuration again'],
+    ['started', 'worker/0 started .*configuration 2']
+])
+    for (const name of ['SIGTERM', 'SIGQUIT'])
+        test(
+            `${name}_ends_weir_while_a_new_configuration_is_being_${when}`,
+            inHouseThatEnds(both, async (house, ended) => {
+                const one = await session(house.url('stdio'));
+                house.signal('SIGHUP');
+                await house.log(line);
+                house.signal(name);
+                await ended();
+                assert.ok(one);
+            })
+        );
+
 test(
     'a_second_INT_kills_what_does_not_stop',
     inHouse(plan({ a: stdio(child('stubborn'), { stop_timeout: '1h' }) }), async house => {

@@ -139,6 +139,39 @@ test(
     })
 );
 
+/* Waits until the keeper's clock has gone on by more than a drain_timeout of 300 ms: an idle session of upstream `clock` has ended. */
+const clock = stdio(demo, { sessions: { idle_timeout: '700ms' } });
+async function outwait(house) {
+    const before = house.logged('a session was idle').length;
+    await session(house.url('clock'));
+    await until(() => house.logged('a session was idle').length > before, 'time has passed');
+}
+
+test(
+    'an_upstream_that_changed_and_changed_back_keeps_its_sessions_for_good',
+    inHouse(plan({ a: named('one'), clock }, { drain_timeout: '300ms' }), async house => {
+        const one = await session(house.url('a'));
+        const pid = await pidOf(one);
+        await house.reload(plan({ a: named('two'), clock }, { drain_timeout: '300ms' }));
+        await house.reload(plan({ a: named('one'), clock }, { drain_timeout: '300ms' }));
+        await outwait(house);
+        assert.equal(await pidOf(one), pid);
+        assert.equal(house.logged('upstream a of an older configuration ends').length, 1);
+        assert.equal(await nameOf(await session(house.url('a'))), 'one');
+    })
+);
+
+test(
+    'a_keeper_that_dies_during_a_reload_does_not_stop_it',
+    inHouse(plan({ a: named('old') }), async house => {
+        house.write(plan({ a: named('new') }));
+        house.signal('SIGHUP');
+        process.kill(house.keeper().pid, 'SIGKILL');
+        await house.log('ready: .* \\(configuration 2\\)');
+        await until(() => session(house.url('a')).then(nameOf).then(name => name === 'new', () => false), 'new sessions get new'); // prettier-ignore
+    })
+);
+
 test(
     'a_listener_that_was_added_serves_and_one_that_was_removed_finishes_what_it_has',
     inHouse(plan({ a: stdio(child()) }), async house => {

@@ -1,8 +1,9 @@
-/* bad.c: a module that crashes when it is told to: in its create, in its start, or at a request.
+/* bad.c: a module that crashes when it is told to: in its create, in its start, or at a request; or that takes its time to start.
  *
  * Like any module it is built with the headers of include/weir and nothing else.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <weir/module.h>
 
@@ -10,6 +11,7 @@ typedef enum moment { NEVER, CREATE, START, REQUEST } moment_t;
 
 typedef struct options {
     int crash;
+    int64_t start_ms;
 } options_t;
 
 static const char *const moments[] = {"never", "create", "start", "request", NULL};
@@ -29,7 +31,9 @@ static void *bad_create(const weir_host_t *host, weir_upstream_t *upstream, cons
 
 static void bad_start(void *self)
 {
-    crash_at(self, START);
+    const options_t *options = self;
+    crash_at(options, START);
+    usleep((useconds_t)options->start_ms * 1000);
 }
 
 static void bad_destroy(void *self)
@@ -51,6 +55,13 @@ static const weir_option_t bad_options[] = {
      .fallback = "never",
      .names = moments,
      .doc = "when to crash"},
+    {.name = "start_ms",
+     .type = WEIR_TYPE_INT,
+     .offset = offsetof(options_t, start_ms),
+     .fallback = "0",
+     .min = 0,
+     .max = 10000,
+     .doc = "how long to start"},
     {.name = NULL},
 };
 
