@@ -57,7 +57,7 @@ static void check_pieces(parse_fn *parse, const char *p, size_t n, weir_parse_t 
         fuzz_free(copy, have);
         seen = have;
     }
-    if (result == WEIR_PARSE_MORE && whole != WEIR_PARSE_MORE)
+    if (result == WEIR_PARSE_MORE && whole != WEIR_PARSE_MORE && whole != WEIR_PARSE_DONE)
         check_refused_at_its_end(parse, p, n, whole);
     else
         FUZZ_CHECK(result == whole);
@@ -94,9 +94,30 @@ static void check_written_again(parse_fn *parse, const weir_head_t *head, size_t
     free(text);
 }
 
+/* Whatever is said of the length, and how often, is the same. */
+static void check_length(const weir_head_t *head, weir_slice_t value)
+{
+    while (value.n > 0) {
+        const char *comma = memchr(value.p, ',', value.n);
+        size_t n = comma == NULL ? value.n : (size_t)(comma - value.p);
+        weir_slice_t one = weir_slice_trim(weir_slice(value.p, n));
+        char digits[64];
+        int64_t length = head->content_length;
+        for (size_t i = 0; i < one.n; i++)
+            FUZZ_CHECK(one.p[i] >= '0' && one.p[i] <= '9');
+        while (one.n > 1 && one.p[0] == '0')
+            one = weir_slice(one.p + 1, one.n - 1);
+        FUZZ_CHECK((size_t)snprintf(digits, sizeof(digits), "%lld", (long long)length) == one.n);
+        FUZZ_CHECK(memcmp(digits, one.p, one.n) == 0);
+        n += comma != NULL;
+        value = weir_slice(value.p + n, value.n - n);
+    }
+}
+
 static void check_head(const weir_head_t *head, const char *p, size_t used)
 {
     FUZZ_CHECK(head->nfields <= WEIR_FIELDS_MAX && !(head->is_chunked && head->content_length >= 0));
+    FUZZ_CHECK(!head->is_chunked || head->minor == 1);
     FUZZ_CHECK(fuzz_is_inside(head->method, p, used));
     FUZZ_CHECK(fuzz_is_inside(head->target, p, used) || weir_slice_eq(head->target, WEIR_LIT("/")));
     FUZZ_CHECK(fuzz_is_inside(head->reason, p, used));
@@ -104,6 +125,8 @@ static void check_head(const weir_head_t *head, const char *p, size_t used)
         const weir_field_t *field = &head->fields[i];
         FUZZ_CHECK(field->name.n > 0 && fuzz_is_inside(field->name, p, used) && fuzz_is_inside(field->value, p, used));
         FUZZ_CHECK(field->id == WEIR_FIELD_OTHER || head->known[field->id] <= i);
+        if (field->id == WEIR_FIELD_CONTENT_LENGTH)
+            check_length(head, field->value);
         for (size_t at = 0; at < field->value.n; at++)
             FUZZ_CHECK(strchr("\r\n", field->value.p[at]) == NULL);
     }

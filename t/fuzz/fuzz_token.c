@@ -41,6 +41,18 @@ static void check_change(token_keys_t *keys, const char *text, size_t text_n, co
     FUZZ_CHECK(token_open(keys, weir_slice(changed, text_n), &opened) == !is_changed);
 }
 
+/* A token has one text: nothing else may stand in its last place. */
+static void check_last(token_keys_t *keys, char *text, size_t n)
+{
+    char was = text[n - 1];
+    for (int c = 0; c < 256; c++) {
+        token_t opened;
+        text[n - 1] = (char)c;
+        FUZZ_CHECK(token_open(keys, weir_slice(text, n), &opened) == (text[n - 1] == was));
+    }
+    text[n - 1] = was;
+}
+
 static void check_sealed(token_keys_t *keys, const char *p, size_t n)
 {
     token_t token, opened;
@@ -58,6 +70,7 @@ static void check_sealed(token_keys_t *keys, const char *p, size_t n)
     FUZZ_CHECK(token_open(keys, weir_slice(text, text_n), &opened));
     FUZZ_CHECK(opened.upstream == token.upstream && opened.server == token.server && opened.is_kept == token.is_kept);
     FUZZ_CHECK(opened.session_n == token.session_n && memcmp(opened.session, token.session, token.session_n) == 0);
+    check_last(keys, text, text_n);
     check_change(keys, text, text_n, p, n);
 }
 
