@@ -157,16 +157,6 @@ static int on_whole(http_parser *parser)
     return 2; /* do not wait for a body */
 }
 
-/* Two lengths that are equal are one (RFC 9110 8.6), though one may refuse them. */
-static bool repeats_its_length(const weir_head_t *head)
-{
-    unsigned lengths = 0;
-    for (uint16_t i = 0; i < head->nfields; i++)
-        if (head->fields[i].id == WEIR_FIELD_CONTENT_LENGTH)
-            lengths += memchr(head->fields[i].value.p, ',', head->fields[i].value.n) == NULL ? 1 : 2;
-    return lengths > 1;
-}
-
 /* It takes a field whose name only begins with Transfer-Encoding for half a one. */
 static bool is_misread(const weir_head_t *head)
 {
@@ -177,7 +167,14 @@ static bool is_misread(const weir_head_t *head)
     return false;
 }
 
-/* It knows methods by name only, and its own rules of targets; all else that weir takes it has to take. */
+/* It knows methods by name only, has rules of its own for targets, and takes neither two lengths that are equal (RFC 9110 8.6) nor a TAB
+ * behind one; all else that weir takes it has to take. */
+static bool may_refuse(enum http_errno error)
+{
+    return error == HPE_INVALID_METHOD || error == HPE_INVALID_URL || error == HPE_INVALID_CONTENT_LENGTH ||
+           error == HPE_UNEXPECTED_CONTENT_LENGTH;
+}
+
 static void check_other(const weir_head_t *head, const char *p, size_t used)
 {
     other_t other = {.content_length = -1};
@@ -192,7 +189,7 @@ static void check_other(const weir_head_t *head, const char *p, size_t used)
     parser.data = &other;
     http_parser_execute(&parser, &settings, p, used);
     enum http_errno error = HTTP_PARSER_ERRNO(&parser);
-    if (!other.is_whole && (error == HPE_INVALID_METHOD || error == HPE_INVALID_URL || repeats_its_length(head)))
+    if (!other.is_whole && may_refuse(error))
         return;
     FUZZ_CHECK(other.is_whole);
     FUZZ_CHECK(other.is_chunked == head->is_chunked && other.content_length == head->content_length);
