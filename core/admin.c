@@ -6,8 +6,8 @@
  *   asking     5 s have passed         closed
  *   asking     gone, broken            closed
  *
- * A draining worker leaves visitors to the others for a moment: those of the next configuration are ready when it is not. Only
- * when nobody else has come does it say that this weir is about to end.
+ * A worker that drains since others follow it closes its copy of the socket: a reload must not look like an end to whoever watches
+ * /readyz.
  */
 #include "admin.h"
 
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "channel.h"
 #include "command.h"
@@ -32,6 +33,8 @@
 #define VISITORS_MAX 64
 #define PATIENCE_MS 5000
 #define STAND_BACK_MS 100
+/* A turn of the loop: a socket is closed when the loop has let go of it, for epoll knows it by what other processes have open too. */
+#define LET_GO_MS 1
 
 struct admin {
     struct ev_io io;
@@ -284,10 +287,7 @@ static void on_visitors(struct ev_loop *loop, struct ev_io *io, int events)
 {
     (void)loop, (void)events;
     struct admin *admin = io->data;
-    if (admin->is_ready)
-        admin_accept(admin);
-    else
-        stand_back(admin);
+    admin_accept(admin);
 }
 
 static void on_stand_back(void *arg)
@@ -331,7 +331,19 @@ void admin_stop(struct admin *admin)
     free(admin);
 }
 
-void admin_ready(struct admin *admin, bool is_ready)
+static void admin_close(void *arg)
 {
-    admin->is_ready = is_ready;
+    struct admin *admin = arg;
+    close(admin->io.fd);
+}
+
+void admin_drain(struct admin *admin, bool is_followed)
+{
+    if (!is_followed) {
+        admin->is_ready = false;
+        return;
+    }
+    ev_io_stop(proc->loop, &admin->io);
+    admin->stand_back.fire = admin_close;
+    timer_start(timers_get(LET_GO_MS), &admin->stand_back);
 }

@@ -15,7 +15,8 @@ void admin_stop(struct admin *admin);
 /* Whether nobody waits for an answer. */
 bool admin_is_idle(const struct admin *admin);
 
-/* Whether clients are taken. /readyz says 200 when they are and can be served, 503 while draining or while all keepers are down. */
-void admin_ready(struct admin *admin, bool is_ready);
+/* The worker takes no clients any more. When others follow, visitors are theirs; at the end /readyz says 503 from now on, as it does
+ * while all keepers are down. */
+void admin_drain(struct admin *admin, bool is_followed);
 
 #endif

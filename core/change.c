@@ -258,10 +258,10 @@ static void log_change(master_t *master)
         log_write(WEIR_LOG_ERROR, "%s; the old log stays in use", err.text);
 }
 
-static void generation_drain(generation_t *generation)
+static void generation_drain(generation_t *generation, uint32_t next)
 {
     for (size_t i = 0; i < generation->nworkers; i++)
-        slot_drain(&generation->workers[i], generation->config->drain_timeout_ms / 1000.0 + DRAIN_GRACE_SECONDS);
+        slot_drain(&generation->workers[i], generation->config->drain_timeout_ms / 1000.0 + DRAIN_GRACE_SECONDS, next);
 }
 
 static void keepers_say(const master_t *master, const config_t *before)
@@ -312,7 +312,7 @@ static void change_commit(master_t *master)
     master->proc.config = master->current->config;
     master->proc.generation = master->current->number;
     if (old != NULL)
-        generation_drain(old);
+        generation_drain(old, master->current->number);
     ready_say(master, old == NULL ? NULL : old->config);
     if (old == NULL)
         ready_first(master);

@@ -4,7 +4,7 @@
  *   READY     process  it serves                                         generation
  *   APPLIED   keeper   the configuration is in force                     generation
  *   FAILED    keeper   it could not be put in force                      generation, text: why
- *   DRAIN     master   finish and leave
+ *   DRAIN     master   finish and leave                                  generation: of those that follow, 0: nobody does
  *   STOP      master   leave now
  *   REOPEN    master   open the logs again
  *   PEER      master   a stream to a process of the other kind           slot, generation, descriptor

@@ -59,8 +59,9 @@ static void keeper_inlet_gone(void)
         keeper_stop();
 }
 
-static void keeper_drain(void)
+static void keeper_drain(bool is_followed)
 {
+    (void)is_followed;
     proc->is_draining = true;
     keeper_inlet_gone();
 }

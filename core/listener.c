@@ -24,6 +24,8 @@
 /* How long nobody is taken when there is no descriptor or memory for one more, and how often that is said. */
 #define REST_MS 100
 #define REST_SAY_MS 10000
+/* A turn of the loop. */
+#define LET_GO_MS 1
 /* More than a kernel keeps waiting on a socket. */
 #define ACCEPTS_AT_END 65536
 
@@ -367,19 +369,26 @@ int listener_accept(weir_listener_t *l, const char *address, int fd, weir_error_
 
 /* Whoever is in the queue of a socket that nobody listens on from now on would be reset when it closes: they are taken first.
  * A socket that goes on in the next generation of workers is only our copy of it. */
-static void accepter_close(accepter_t *accepter)
+static void accepters_close(void *arg)
 {
-    for (int i = 0; i < ACCEPTS_AT_END && listener_accept_one(accepter->listener, accepter->io.fd); i++)
-        ;
-    ev_io_stop(proc->loop, &accepter->io);
-    close(accepter->io.fd);
+    weir_listener_t *l = arg;
+    for (size_t i = 0; i < l->naccepters; i++) {
+        int fd = l->accepters[i].io.fd;
+        for (int n = 0; n < ACCEPTS_AT_END && listener_accept_one(l, fd); n++)
+            ;
+        close(fd);
+    }
+    l->naccepters = 0;
 }
 
+/* The sockets are closed when the loop has let go of them: epoll knows them by what other processes still have open too. */
 void listener_drain(weir_listener_t *l, bool now)
 {
     for (size_t i = 0; i < l->naccepters; i++)
-        accepter_close(&l->accepters[i]);
-    l->naccepters = 0;
+        ev_io_stop(proc->loop, &l->accepters[i].io);
+    l->rest.fire = accepters_close;
+    if (l->naccepters > 0)
+        timer_start(timers_get(LET_GO_MS), &l->rest);
     for (weir_listener_t *face = l; face != NULL; face = face->sibling)
         face->accept->drain(face->self, now);
 }

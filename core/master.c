@@ -148,7 +148,7 @@ const slot_owner_t master_slots = {.launch = launch, .answered = change_answered
 static void drain_to_quit(slot_t *worker)
 {
     const config_t *config = worker->generation->config;
-    slot_drain(worker, config->drain_timeout_ms / 1000.0 + 5.0);
+    slot_drain(worker, config->drain_timeout_ms / 1000.0 + 5.0, 0);
 }
 
 static void ending_begin(master_t *master, ending_t ending)

@@ -63,6 +63,12 @@ static void call_or(void (*callback)(void), void (*otherwise)(void))
         otherwise();
 }
 
+static void drain(const process_events_t *events, bool is_followed)
+{
+    if (events->drain != NULL)
+        events->drain(is_followed);
+}
+
 static void on_term(struct ev_loop *loop, struct ev_signal *w, int revents)
 {
     (void)loop, (void)w, (void)revents;
@@ -72,7 +78,7 @@ static void on_term(struct ev_loop *loop, struct ev_signal *w, int revents)
 static void on_quit(struct ev_loop *loop, struct ev_signal *w, int revents)
 {
     (void)loop, (void)w, (void)revents;
-    call_or(process_self()->events->drain, NULL);
+    drain(process_self()->events, false);
 }
 
 static void reopen(const process_events_t *events)
@@ -141,7 +147,7 @@ static void on_message(const process_events_t *events, const control_message_t *
 {
     switch ((control_word_t)message->word) {
     case CONTROL_DRAIN:
-        call_or(events->drain, NULL);
+        drain(events, message->generation != 0);
         break;
     case CONTROL_STOP:
         call_or(events->stop, leave_loop);

@@ -45,7 +45,8 @@ typedef struct process_args {
 /* What the master says. Every member may be NULL: then the message is read and nothing happens, except that `stop` and
  * `master_gone` leave the process at once. Called from the loop, one at a time. */
 typedef struct process_events {
-    void (*drain)(void);  /* finish, take nothing new, leave when done or at drain_timeout (SIGQUIT as well) */
+    /* Finish, take nothing new, leave when done or at drain_timeout. Others follow, or it is the end (SIGQUIT as well). */
+    void (*drain)(bool is_followed);
     void (*stop)(void);   /* leave now (SIGTERM as well) */
     void (*reopen)(void); /* the error log has been opened again already; the access log is yours */
     /* A stream socket to the other kind: worker: keeper `slot` was started again; keeper: worker `slot` of `generation` came.

@@ -150,15 +150,16 @@ int slot_say(slot_t *slot, control_word_t word)
     return slot_tell(slot, &message, -1);
 }
 
-void slot_drain(slot_t *slot, ev_tstamp limit)
+void slot_drain(slot_t *slot, ev_tstamp limit, uint32_t next)
 {
+    const control_message_t message = {.word = CONTROL_DRAIN, .slot = slot->index, .generation = next};
     if (slot->state == SLOT_WAITING) {
         ev_timer_stop(proc->loop, &slot->timer);
         slot_move(slot, SLOT_EMPTY);
     } else if (slot->state == SLOT_STARTING || slot->state == SLOT_READY) {
         slot_move(slot, SLOT_DRAINING);
         timer_set(slot, limit);
-        (void)slot_say(slot, CONTROL_DRAIN); /* one that cannot hear it is dying */
+        (void)slot_tell(slot, &message, -1); /* one that cannot hear it is dying */
     }
 }
 

@@ -56,8 +56,9 @@ void slot_init(slot_t *slot, const slot_owner_t *owner, struct master *master, p
 /* Fill an empty slot. When the fork fails it is tried again like a process that died. */
 void slot_start(slot_t *slot);
 
-/* Ask the process to finish within `limit` seconds, or to stop; one that overstays is stopped, then killed. */
-void slot_drain(slot_t *slot, ev_tstamp limit);
+/* Ask the process to finish within `limit` seconds, or to stop; one that overstays is stopped, then killed. `next` is the number of
+ * the configuration whose workers follow, 0 at the end. */
+void slot_drain(slot_t *slot, ev_tstamp limit, uint32_t next);
 void slot_stop(slot_t *slot);
 void slot_kill(slot_t *slot);
 

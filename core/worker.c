@@ -83,18 +83,18 @@ static void worker_cut(void *arg)
     timer_start(timers_get(CUT_LINGER_MS), &w->limit);
 }
 
-static void worker_drain(void)
+static void worker_drain(bool is_followed)
 {
     worker_t *w = worker_self();
     if (proc->is_draining)
         return;
     proc->is_draining = true;
     if (w->admin != NULL)
-        admin_ready(w->admin, false);
+        admin_drain(w->admin, is_followed);
     for (weir_listener_t *l = w->room.listeners; l != NULL; l = l->next)
         listener_drain(l, false);
     timer_start(timers_get(proc->config->drain_timeout_ms), &w->limit);
-    worker_look(w);
+    timer_start(timers_get(DRAIN_LOOK_MS), &w->look); /* not before the listeners have taken their last clients */
 }
 
 static void worker_stop(void)
