@@ -44,6 +44,32 @@ test(
 );
 
 test(
+    'whoever_watches_readyz_does_not_see_a_reload',
+    inHouse(plan({ a: stdio(child()) }, { admin: { listen: '127.0.0.1:0' } }), async house => {
+        const seen = new Map();
+        let isOver = false;
+        const watch = async () => {
+            while (!isOver) {
+                const { status } = await fetch(house.admin('/readyz'));
+                seen.set(status, (seen.get(status) ?? 0) + 1);
+            }
+        };
+        const watching = [watch(), watch(), watch()];
+        const streams = [];
+        for (let i = 0; i < 6; i++) {
+            streams.push(await listen(await session(house.url('a')))); // an old worker stays with it
+            await house.reload();
+            const before = seen.get(200);
+            await until(() => seen.get(200) > before + 100, 'it is watched by all workers');
+        }
+        isOver = true;
+        await Promise.all(watching);
+        assert.deepEqual([...seen.keys()], [200]);
+        for (const stream of streams) stream.close();
+    })
+);
+
+test(
     'signals_that_come_in_a_burst_end_in_the_last_configuration',
     inHouse(
         () => both(),

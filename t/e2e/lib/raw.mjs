@@ -32,6 +32,7 @@ export class Wire {
     #unread = 0;
     #wake = () => {};
     #closed = false;
+    #why; // it broke: the error's code
     #events = new Events();
     #ready = [];
     #framing;
@@ -43,7 +44,8 @@ export class Wire {
             this.#unread += bytes.length;
             this.#wake();
         });
-        const end = () => {
+        const end = error => {
+            this.#why ??= error?.code;
             this.#closed = true;
             this.#wake();
         };
@@ -84,7 +86,7 @@ export class Wire {
     }
 
     async #more(what) {
-        if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString().slice(0, 200))}`);
+        if (this.#closed) throw new Error(`connection closed while reading ${what}; unread: ${JSON.stringify(this.#bytes.toString().slice(0, 200))} ${this.#why ?? ''}`);
         await new Promise(resolve => (this.#wake = resolve));
     }
 
