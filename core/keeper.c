@@ -37,10 +37,27 @@ static void keeper_leave(void)
     ev_break(proc->loop, EVBREAK_ALL);
 }
 
+/* Configurations are freed with their last upstream. */
+static void config_release(config_t *config)
+{
+    WEIR_LIST_EACH(&proc->upstreams, it)
+        if (WEIR_CONTAINER(it, upstream_t, node)->config == config)
+            return;
+    if (config != proc->config && config != proc->first_config)
+        config_free(config);
+}
+
+static void upstream_end(upstream_t *up)
+{
+    config_t *config = up->config;
+    upstream_free(up);
+    config_release(config);
+}
+
 static void upstreams_end(void)
 {
     WEIR_LIST_EACH(&proc->upstreams, it)
-        upstream_free(WEIR_CONTAINER(it, upstream_t, node));
+        upstream_end(WEIR_CONTAINER(it, upstream_t, node));
 }
 
 static void keeper_stop(void)
@@ -73,29 +90,17 @@ static void keeper_peer(int slot, uint32_t generation, int fd)
         log_write(WEIR_LOG_ERROR, "worker/%d cannot be reached: %s", slot, err.text);
 }
 
-/* Configurations are freed with their last upstream. */
-static void config_release(config_t *config)
-{
-    WEIR_LIST_EACH(&proc->upstreams, it)
-        if (WEIR_CONTAINER(it, upstream_t, node)->config == config)
-            return;
-    if (config != proc->config && config != proc->first_config)
-        config_free(config);
-}
-
 /* Workers of before have a drain_timeout of their own, which began when those that follow them were ready: as long as they are
  * there, nothing that they may use ends. */
 static void upstream_retired(void *arg)
 {
     upstream_t *up = arg;
-    config_t *config = up->config;
     if (inlets_are_older_than(up->retired_by)) {
         timer_start(timers_get(RETIRE_LOOK_MS), &up->retirement);
         return;
     }
     log_write(WEIR_LOG_INFO, "upstream %s of an older configuration ends", up->pub.name);
-    upstream_free(up);
-    config_release(config);
+    upstream_end(up);
 }
 
 static void upstream_retire(upstream_t *up, uint32_t generation)
