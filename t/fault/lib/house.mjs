@@ -46,7 +46,8 @@ const count = (text, pattern) => text.match(new RegExp(pattern, 'gm'))?.length ?
 
 /* The processes of a weir, by what they are. */
 export const family = pid => {
-    const all = () => descendants(pid).filter(({ state }) => state !== 'Z');
+    /* One that is ending has no command line any more, some time before it is a zombie. */
+    const all = () => descendants(pid).filter(({ state, command }) => state !== 'Z' && command !== '');
     return {
         all,
         workers: () => titled(all(), 'worker/'),
