@@ -172,7 +172,7 @@ static void channel_failed(exchange_t *ex, const frame_t *frame, weir_slice_t pa
     if (frame->extra == sizeof(retry_after_s))
         memcpy(&retry_after_s, payload.p, sizeof(retry_after_s));
     if (retry_after_s > 0)
-        exchange_retry_after(&ex->pub, (retry_after_s - 1) * 1000u); /* rounded up once already */
+        exchange_retry_after(&ex->pub, retry_after_s * 1000u);
     channel_detach(ex);
     exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
                   (int)(payload.n - frame->extra), payload.p + frame->extra);

@@ -72,6 +72,13 @@ void exchanges_free(exchanges_t *all)
     free(all);
 }
 
+void exchanges_stop(void)
+{
+    weir_list_t *live = &proc->exchanges->live;
+    while (!weir_list_empty(live))
+        exchange_fail(&WEIR_CONTAINER(live->next, exchange_t, node)->pub, WEIR_REASON_CLIENT_GONE, "weir stops");
+}
+
 size_t exchanges_count(void)
 {
     return proc->exchanges->nlive;
@@ -405,6 +412,12 @@ static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
               WEIR_FMT(ex->pub.peer), failure->status, failure_word(failure->reason), WEIR_FMT(failure->text));
 }
 
+/* In whole seconds, as Retry-After is, and none too early. */
+static uint32_t retry_after(uint64_t ms)
+{
+    return ms == 0 ? 1 : (uint32_t)((ms + 999) / 1000);
+}
+
 static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_t text)
 {
     if (ex->state == EXCHANGE_ENDED)
@@ -416,7 +429,7 @@ static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_
     }
     weir_failure_t failure = failure_of(reason, text);
     if (reason == WEIR_REASON_BREAKER_OPEN)
-        failure.retry_after_s = (uint32_t)(ex->retry_after_ms / 1000 + 1);
+        failure.retry_after_s = retry_after(ex->retry_after_ms);
     if (ex->state != EXCHANGE_REPLYING)
         ex->status = failure.status;
     exchange_log(ex, &failure);

@@ -15,6 +15,9 @@ typedef struct exchanges {
 exchanges_t *exchanges_new(void);
 void exchanges_free(exchanges_t *all);
 
+/* Weir stops: what no client waits for any more, such as the end of a session, is not waited for either. */
+void exchanges_stop(void);
+
 /* The one place where an exchange ends. Nothing is sent to the client here. */
 void exchange_end(exchange_t *ex, weir_reason_t reason);
 

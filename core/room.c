@@ -104,6 +104,7 @@ void room_clear(room_t *room)
 {
     for (weir_listener_t *l = room->listeners; l != NULL; l = l->next)
         listener_free(l);
+    exchanges_stop();
     WEIR_LIST_EACH(&proc->upstreams, it)
         upstream_free(WEIR_CONTAINER(it, upstream_t, node));
     if (room->arena != NULL)

@@ -256,12 +256,13 @@ uint32_t circuit_probes(const circuit_t *c, uint64_t now_ms)
 uint64_t circuit_wait_ms(const circuit_t *c, const circuit_limits_t *limits, uint64_t now_ms)
 {
     uint64_t word = atomic_load(&c->word);
-    uint64_t due = word_time(word) + limits->timeout_ms;
+    uint64_t since = word_time(word);
+    uint64_t open_ms = now_ms > since ? now_ms - since : 0; /* whoever opened it may be a turn ahead of us */
     switch (word_state(word)) {
     case CIRCUIT_CLOSED:
         return 0;
     case CIRCUIT_OPEN:
-        return due > now_ms ? due - now_ms : 0;
+        return limits->timeout_ms > open_ms ? limits->timeout_ms - open_ms : 0;
     case CIRCUIT_HALF_OPEN:
         return 0;
     case CIRCUIT_HELD:

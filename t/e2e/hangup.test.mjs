@@ -1,9 +1,12 @@
 // A client that goes away, or says so, ends what it asked for at the server too.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { isAlive, look, until } from './lib/process.mjs';
 import { Connection, openSession, rpc } from './lib/raw.mjs';
 import { setUpRecorder } from './lib/recorder.mjs';
-import { ways } from './lib/world.mjs';
+import { startWeir } from './lib/weir.mjs';
+import { tcp } from './lib/wires.mjs';
+import { demo, ways } from './lib/world.mjs';
 
 const world = setUpRecorder();
 
@@ -76,3 +79,27 @@ if (ways.includes('stdio'))
         connection.cut();
         await world.hears('stdio', isCancelOf(call));
     });
+
+test('tcp: weir_stops_while_the_session_of_a_client_that_left_is_being_ended', async () => {
+    const weir = await startWeir(`workers: 1
+log: { level: info, file: stderr }
+admin: { listen: "127.0.0.1:0" }
+modules: [tcp, stdio, pool]
+listeners: { edge: { transport: tcp, listen: "127.0.0.1:0", routes: [ { path: /, upstream: a } ] } }
+upstreams: { a: { transport: stdio, command: ${JSON.stringify(demo.stdio)}, chain: [pool] } }
+`);
+    const pidOf = name => Number(weir.stderr().match(new RegExp(`${name}/0 started \\(pid (\\d+)`))[1]);
+    const client = tcp.connect(weir.port('edge'));
+    await client.opened;
+    const answered = new Promise(resolve => (client.onText = resolve));
+    client.send(rpc('initialize', { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'raw', version: '1' } }, 1));
+    await answered;
+    process.kill(pidOf('keeper'), 'SIGSTOP');
+    client.close();
+    await until(async () => (await weir.status()).clients === 0, 'the client has gone');
+    const worker = look(pidOf('worker'));
+    const stopped = weir.stop();
+    await until(() => !isAlive(worker), 'the worker has left');
+    process.kill(pidOf('keeper'), 'SIGCONT');
+    await stopped;
+});

@@ -105,6 +105,7 @@ static void an_open_circuit_refuses_until_its_time_and_says_how_long_that_is(voi
     circuit_pass_t pass;
     open_it();
     assert_int_equal(circuit_wait_ms(&c, &limits, now), 30000);
+    assert_int_equal(circuit_wait_ms(&c, &limits, now - 2), 30000);
     now += 29999;
     assert_false(admit(&pass));
     assert_false(circuit_would_admit(&c, &limits, now));
