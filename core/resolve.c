@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proc.h"
 #include "timer.h"
@@ -251,11 +252,38 @@ static struct resolve_query *query_new(const char *host, uint16_t port)
     return query;
 }
 
+/* localhost, and every name below it, is this machine, whatever files and nameservers say or do not (RFC 6761, 6.3). */
+static bool is_local(const char *host)
+{
+    static const char name[] = "localhost";
+    size_t n = strlen(host), own = sizeof(name) - 1;
+    n -= n > 0 && host[n - 1] == '.';
+    return n >= own && strncasecmp(host + n - own, name, own) == 0 && (n == own || host[n - own - 1] == '.');
+}
+
+/* IPv6 first, as getaddrinfo() has it; who dials goes on to the next when nobody listens there. */
+static void keep_loopback(struct resolve_query *query)
+{
+    resolved_t *found = &query->found;
+    const struct sockaddr_in6 six = {
+        .sin6_family = AF_INET6, .sin6_port = htons(query->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct sockaddr_in four = {
+        .sin_family = AF_INET, .sin_port = htons(query->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    memcpy(&found->items[0].sa, &six, sizeof(six));
+    found->items[0].len = sizeof(six);
+    memcpy(&found->items[1].sa, &four, sizeof(four));
+    found->items[1].len = sizeof(four);
+    found->count = 2;
+    found->ttl_s = TTL_MAX_S;
+    query->status = ARES_SUCCESS;
+}
+
 struct resolve_query *resolve(const char *host, uint16_t port,
                               void (*done)(void *arg, const resolved_t *found, const char *why), void *arg,
                               weir_error_t *err)
 {
-    if (proc->resolver == NULL && (proc->resolver = resolver_new(err)) == NULL)
+    bool is_here = is_local(host);
+    if (!is_here && proc->resolver == NULL && (proc->resolver = resolver_new(err)) == NULL)
         return NULL;
     struct resolve_query *query = query_new(host, port);
     if (query == NULL) {
@@ -264,6 +292,11 @@ struct resolve_query *resolve(const char *host, uint16_t port,
     }
     query->done = done;
     query->arg = arg;
+    if (is_here) {
+        keep_loopback(query);
+        timer_at_turn_end(&query->deliver);
+        return query;
+    }
     struct resolver *resolver = proc->resolver;
     const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     if (resolver->out++ == 0)

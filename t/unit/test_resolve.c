@@ -152,11 +152,31 @@ static void a_ttl_is_kept_within_bounds(void **state)
     assert_int_equal(ask("server.test").found.ttl_s, 600);
 }
 
-static void etc_hosts_answers_without_a_nameserver(void **state)
+/* The nameserver would know an address, and /etc/hosts has only the first. */
+static void localhost_is_this_machine_and_nobody_is_asked(void **state)
 {
     (void)state;
-    assert_true(ask("localhost").found.count > 0);
+    static const char *const names[] = {"localhost", "LocalHost", "localhost.", "mcp.localhost", "a.b.localhost."};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct answer a = ask(names[i]);
+        char text[ADDRESS_TEXT_MAX];
+        assert_int_equal(a.found.count, 2);
+        address_text((struct sockaddr *)&a.found.items[0].sa, a.found.items[0].len, text, sizeof(text));
+        assert_string_equal(text, "[::1]:8080");
+        address_text((struct sockaddr *)&a.found.items[1].sa, a.found.items[1].len, text, sizeof(text));
+        assert_string_equal(text, "127.0.0.1:8080");
+    }
     assert_int_equal(nameserver.questions, 0);
+}
+
+static void a_name_that_only_looks_like_localhost_is_asked_for(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"notlocalhost", "localhost.test", "my-localhost"};
+    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        ask(names[i]);
+        assert_int_equal(nameserver.questions, i + 1);
+    }
 }
 
 static void a_failure_names_the_host_and_the_remedy(void **state)
@@ -231,6 +251,16 @@ static void assert_connects_to(struct target *target, weir_slice_t address)
 static void let_pass(uint64_t ms)
 {
     timers_run(proc->timers, now_ms() + ms);
+}
+
+static void localhost_reaches_who_listens_on_ipv4_only(void **state)
+{
+    (void)state;
+    listen_everywhere();
+    struct target *target = target_new("localhost", port, false, NULL, NULL, true, 2000, NULL);
+    assert_connects_to(target, WEIR_LIT("127.0.0.1"));
+    target_free(target);
+    close(listener);
 }
 
 static void addresses_are_asked_for_once_and_serve_until_they_are_old(void **state)
@@ -314,7 +344,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_name_becomes_addresses_with_port_and_ttl),
         TEST(a_ttl_is_kept_within_bounds),
-        TEST(etc_hosts_answers_without_a_nameserver),
+        TEST(localhost_is_this_machine_and_nobody_is_asked),
+        TEST(a_name_that_only_looks_like_localhost_is_asked_for),
+        TEST(localhost_reaches_who_listens_on_ipv4_only),
         TEST(a_failure_names_the_host_and_the_remedy),
         TEST(a_cancelled_question_is_not_answered),
         TEST(addresses_are_asked_for_once_and_serve_until_they_are_old),
