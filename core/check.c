@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "proc.h"
+#include "program.h"
 #include "user.h"
 
 /* Whether files can be made in the folder of `file`. */
@@ -71,6 +72,40 @@ int check_server_users(const config_t *config, weir_error_t *err)
             return WEIR_EFAIL;
     }
     return WEIR_OK;
+}
+
+static const char *text_of(const node_t *node)
+{
+    return node != NULL && node->kind == NODE_SCALAR ? node->text.p : NULL;
+}
+
+/* A name with a slash begins in the command's own folder. */
+static int check_command(const config_t *config, const node_t *up, const node_t *program, weir_error_t *err)
+{
+    char file[PATH_MAX];
+    const char *cwd = text_of(node_get(up, "cwd")), *name = program->text.p;
+    if (cwd != NULL && name[0] != '/' && strchr(name, '/') != NULL) {
+        bool is_below = cwd[0] != '/' && config->source.dir != NULL && config->source.dir[0] != '\0';
+        int n = snprintf(file, sizeof(file), "%s%s%s/%s", is_below ? config->source.dir : "", is_below ? "/" : "", cwd,
+                         name);
+        name = n > 0 && (size_t)n < sizeof(file) ? file : name;
+    }
+    return program_check(name, text_of(node_get(node_get(up, "env"), "PATH")), err);
+}
+
+void check_commands(const config_t *config, void (*tell)(const char *text))
+{
+    for (size_t i = 0; i < config->nupstreams; i++) {
+        weir_error_t err;
+        const node_t *up = config->upstreams[i].node, *at = node_get(up, "command");
+        if (at != NULL && at->kind == NODE_LIST)
+            at = at->items;
+        if (text_of(at) == NULL || check_command(config, up, at, &err) == WEIR_OK)
+            continue;
+        weir_error_wrap(&err, "upstream %s: ", config->upstreams[i].name);
+        config_error_at(&config->source, at, &err);
+        tell(err.text);
+    }
 }
 
 static int check_users(const config_t *config, weir_error_t *err)

@@ -14,6 +14,10 @@ int check_config(const config_t *config, weir_error_t *err);
 /* Of that only whether this process may start every server as the user that it is to run as. */
 int check_server_users(const config_t *config, weir_error_t *err);
 
+/* Tell of every command of an upstream that cannot be run here. No reason to refuse a configuration: it may be installed yet, and
+ * the other upstreams serve. */
+void check_commands(const config_t *config, void (*tell)(const char *text));
+
 /* Whether nobody listens on any of its addresses. */
 int check_addresses_are_free(const config_t *config, weir_error_t *err);
 

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "log.h"
 #include "master.h"
+#include "program.h"
 #include "run_yaml.h"
 #include "template.h"
 
@@ -24,39 +24,6 @@ typedef struct run {
 } run_t;
 
 /* --- what can be told before --- */
-
-static bool is_program(const char *file)
-{
-    struct stat st;
-    return stat(file, &st) == 0 && S_ISREG(st.st_mode) && access(file, X_OK) == 0;
-}
-
-static bool is_in_path(const char *name)
-{
-    const char *path = getenv("PATH");
-    char file[4096];
-    for (const char *at = path; at != NULL && *at != '\0';) {
-        size_t n = strcspn(at, ":");
-        int length = snprintf(file, sizeof(file), "%.*s/%s", n == 0 ? 1 : (int)n, n == 0 ? "." : at, name);
-        if (length > 0 && (size_t)length < sizeof(file) && is_program(file))
-            return true;
-        at += n + (at[n] == ':');
-    }
-    return false;
-}
-
-static int program_check(const char *program, weir_error_t *err)
-{
-    if (strchr(program, '/') == NULL)
-        return is_in_path(program)
-                   ? WEIR_OK
-                   : weir_error(err, "there is no program '%s' in PATH; install it, or name it with its folder",
-                                program);
-    if (is_program(program))
-        return WEIR_OK;
-    return weir_error(err, "cannot run '%s': %s", program,
-                      access(program, F_OK) != 0 ? "there is no such file" : "it is not an executable file");
-}
 
 static int listen_check(const char *listen, weir_error_t *err)
 {
@@ -152,7 +119,7 @@ static void ready_print(const void *arg, const char *address)
 
 static int run_check(const cli_t *cli, weir_error_t *err)
 {
-    if (program_check(cli->program[0], err) != WEIR_OK || path_check(cli->path, err) != WEIR_OK)
+    if (program_check(cli->program[0], NULL, err) != WEIR_OK || path_check(cli->path, err) != WEIR_OK)
         return WEIR_EFAIL;
     return listen_check(cli->listen, err);
 }

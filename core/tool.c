@@ -56,6 +56,11 @@ static int addresses_check(const config_t *config, weir_error_t *err)
     return WEIR_OK;
 }
 
+static void warn(const char *text)
+{
+    fprintf(stderr, "weir: warning: %s\n", text);
+}
+
 int tool_check(const cli_t *cli)
 {
     proc_t context;
@@ -65,6 +70,8 @@ int tool_check(const cli_t *cli)
         rc = tryout_run(context.config, &err);
     if (rc == WEIR_OK)
         rc = addresses_check(context.config, &err);
+    if (rc == WEIR_OK)
+        check_commands(context.config, warn);
     if (rc == WEIR_OK)
         printf("configuration %s is fine\n", cli->file);
     return tool_end(&context, rc, &err);

@@ -112,6 +112,25 @@ test('cli: what is asked for is told on stdout, with status 0', async () => {
     assert.equal(await told('-t', '-c', 'good.yaml'), 'configuration good.yaml is fine\n');
 });
 
+test('cli: -t warns of a command that is not there, and names it and the remedy', async () => {
+    const upstreams = {
+        a: overStdio(['frobnicate', '--all']),
+        b: overStdio(['./script.sh']),
+        c: overStdio(['cat']),
+        d: { ...overStdio(['./tool']), cwd: 'bin' },
+        e: { ...overStdio(['tool']), env: { PATH: join(folder, 'bin') } }
+    };
+    mkdirSync(join(folder, 'bin'));
+    writeFileSync(join(folder, 'bin', 'tool'), '#!/bin/sh\n', { mode: 0o755 });
+    writeFileSync(join(folder, 'commands.yaml'), configure(upstreams));
+    const { code, stdout, stderr } = await weir('-t', '-c', 'commands.yaml');
+    assert.deepEqual({ code, stdout }, { code: 0, stdout: 'configuration commands.yaml is fine\n' });
+    const lines = stderr.trimEnd().split('\n');
+    assert.equal(lines.length, 2, stderr);
+    assert.match(lines[0], /^weir: warning: commands\.yaml:\d+:\d+: upstream a: there is no program 'frobnicate' in PATH; install it, or name it with its folder$/);
+    assert.match(lines[1], /^weir: warning: commands\.yaml:\d+:\d+: upstream b: cannot run '\.\/script\.sh': it is not an executable file$/);
+});
+
 if (waysThroughWeir.length > 0)
     describe('cli: a port in use', () => {
         let taken, address;
