@@ -25,6 +25,7 @@
 #include "stats.h"
 #include "timer.h"
 #include "token.h"
+#include "upstreams.h"
 
 #define SPARE_MAX 1024
 #define ARENA_BLOCK 1024

@@ -8,6 +8,7 @@
 #include "proc.h"
 #include "session.h"
 #include "token.h"
+#include "upstreams.h"
 
 static int grant_refuse(exchange_t *ex, const char *why)
 {

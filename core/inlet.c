@@ -13,6 +13,7 @@
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
+#include "upstreams.h"
 
 #define INLET_LIMIT (64u << 20) /* unsent bytes to a worker that does not read */
 #define INLET_PLACE(id) ((id)&0xffffu)
@@ -118,16 +119,6 @@ static void inlet_fail(weir_exchange_t *pub, const weir_failure_t *failure)
     frame_t frame = {.word = FRAME_FAIL, .arg = (uint16_t)failure->reason, .extra = sizeof(retry_after_s)};
     inlet_say(ex, frame, parts, 2);
     inlet_forget(ex);
-}
-
-static upstream_t *upstream_by_digest(uint64_t digest)
-{
-    WEIR_LIST_EACH(&proc->upstreams, it) {
-        upstream_t *up = WEIR_CONTAINER(it, upstream_t, node);
-        if (up->digest == digest)
-            return up;
-    }
-    return NULL;
 }
 
 static bool inlet_place(inlet_t *inlet, exchange_t *ex)

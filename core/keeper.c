@@ -28,6 +28,7 @@
 #include "room.h"
 #include "stats.h"
 #include "timer.h"
+#include "upstreams.h"
 
 /* How often it is looked whether the workers that may use a retired upstream have left. */
 #define RETIRE_LOOK_MS 200
@@ -120,14 +121,6 @@ static void upstream_revive(upstream_t *up)
     timer_stop(&up->retirement);
 }
 
-static bool has_upstream(uint64_t digest)
-{
-    WEIR_LIST_EACH(&proc->upstreams, it)
-        if (WEIR_CONTAINER(it, upstream_t, node)->digest == digest)
-            return true;
-    return false;
-}
-
 static bool is_kept(const conf_upstream_t *conf)
 {
     const weir_module_t *module = modules_find(proc->modules, conf->transport);
@@ -141,7 +134,7 @@ static int upstreams_make(config_t *config, weir_list_t *fresh, weir_error_t *er
     for (size_t i = 0; i < config->nupstreams; i++) {
         const conf_upstream_t *conf = &config->upstreams[i];
         upstream_t *up;
-        if (!is_kept(conf) || has_upstream(conf->digest))
+        if (!is_kept(conf) || upstream_by_digest(conf->digest) != NULL)
             continue;
         if (upstream_new(config, conf, &up, err) != WEIR_OK) {
             WEIR_LIST_EACH(fresh, it)

@@ -11,7 +11,7 @@
 
 #include "proc.h"
 #include "stats.h"
-#include "upstream.h"
+#include "upstreams.h"
 
 #define ENTRIES 8192u
 #define NAME_MAX_BYTES 255u

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "proc.h"
-#include "upstream.h"
+#include "upstreams.h"
 
 #define STATS_NAME_MAX 64
 

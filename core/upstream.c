@@ -13,14 +13,7 @@
 #include "stats.h"
 #include "target.h"
 #include "timer.h"
-
-uint64_t name_hash64(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
-}
+#include "upstreams.h"
 
 /* Whether a module of the chain works in this process: a kept upstream's chain is cut in two, the modules that have to be where its
  * links are in the keeper, all the others in the worker. A trial makes all of them. */
@@ -223,18 +216,6 @@ static int upstream_take_fallback(const config_t *config, upstream_t *up, weir_e
     return WEIR_OK;
 }
 
-upstream_t *upstream_fallback(const upstream_t *up)
-{
-    if (up->fallback == NULL)
-        return NULL;
-    WEIR_LIST_EACH(&proc->upstreams, it) {
-        upstream_t *other = WEIR_CONTAINER(it, upstream_t, node);
-        if (strcmp(other->pub.name, up->fallback) == 0)
-            return other;
-    }
-    return NULL;
-}
-
 static int upstream_make(const config_t *config, upstream_t *up, weir_error_t *err)
 {
     if (upstream_transport(config, up, err) != WEIR_OK || upstream_servers(config, up, err) != WEIR_OK ||
@@ -312,12 +293,4 @@ void upstream_free(upstream_t *up)
     free(up->revisions);
     arena_free(up->arena);
     free(up);
-}
-
-server_t *upstream_server_by_hash(upstream_t *up, uint32_t name_hash)
-{
-    for (uint32_t i = 0; i < up->pub.nservers; i++)
-        if (up->servers[i].name_hash == name_hash)
-            return &up->servers[i];
-    return NULL;
 }

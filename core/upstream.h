@@ -83,12 +83,4 @@ void upstream_start(upstream_t *up);
 /* Close all links, destroy the instances. No exchange may be left on it. */
 void upstream_free(upstream_t *up);
 
-/* The upstream that stands in for it; NULL: none. */
-upstream_t *upstream_fallback(const upstream_t *up);
-
-server_t *upstream_server_by_hash(upstream_t *up, uint32_t name_hash);
-
-/* FNV-1a, for names in tokens. */
-uint64_t name_hash64(const char *name);
-
 #endif
