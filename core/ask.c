@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "calls.h"
 #include <build_config.h>
 
 static const char format[] = "{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"%.*s\",\"params\":{\"_meta\":{"

@@ -6,13 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "calls.h"
 #include "decimal.h"
-#include "era.h"
 #include "exchanges.h"
 #include "log.h"
 #include "message.h"
-#include "param.h"
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
@@ -21,7 +18,7 @@
 
 static void call_lingered(void *arg);
 
-static calls_t *calls_of(link_t *link)
+calls_t *calls_of(link_t *link)
 {
     if (link->calls != NULL)
         return link->calls;
@@ -32,6 +29,15 @@ static calls_t *calls_of(link_t *link)
     ids_init(&calls->ids, IDS_MAX);
     link->calls = calls;
     return calls;
+}
+
+void calls_free(link_t *link)
+{
+    if (link->calls == NULL)
+        return;
+    ids_free(&link->calls->ids);
+    free(link->calls);
+    link->calls = NULL;
 }
 
 /* Keep the client's id and token: its own bytes go back long before the answer comes. */
@@ -99,7 +105,7 @@ void calls_free_spare(void)
     all->nspare_calls = 0;
 }
 
-static void call_free(call_t *call)
+void call_free(call_t *call)
 {
     call_detach(call);
     call_bury(call);
@@ -137,7 +143,7 @@ int call_write(link_t *link, const weir_slice_t *parts, size_t n)
     return link_upstream(link)->connect->write(&link->pub, chunks, n);
 }
 
-static int call_write_edited(link_t *link, const weir_message_t *message, const weir_edit_t *edits, size_t nedits)
+int call_write_edited(link_t *link, const weir_message_t *message, const weir_edit_t *edits, size_t nedits)
 {
     weir_slice_t parts[2 * WEIR_EDITS_MAX + 1];
     size_t n = message_edit(message, edits, nedits, parts, sizeof(parts) / sizeof(parts[0]));
@@ -166,57 +172,6 @@ int call_request(exchange_t *ex)
     weir_edit_t edits[2] = {{env->id, id}, {env->progress_token, id}};
     int result = call_write_edited(ex->link, &ex->pub.message, edits, env->progress_token.p == NULL ? 1 : 2);
     return result == WEIR_EFULL ? WEIR_OK : result;
-}
-
-/* The client takes back a request: it has to be named by the number the server knows. */
-static void call_client_cancels(exchange_t *ex)
-{
-    const weir_envelope_t *env = &ex->pub.message.envelope;
-    WEIR_LIST_EACH(&calls_of(ex->link)->list, it) {
-        call_t *call = WEIR_CONTAINER(it, call_t, node);
-        if (call->session != ex->session || !weir_slice_eq(call->raw_id, env->request_id))
-            continue;
-        char number[DECIMAL_MAX];
-        weir_edit_t edit = {env->request_id, decimal(number, call->id)};
-        call_write_edited(ex->link, &ex->pub.message, &edit, 1);
-        return;
-    }
-}
-
-/* Notifications and answers of the client: taken, never answered. */
-static void call_one_way(exchange_t *ex)
-{
-    const weir_envelope_t *env = &ex->pub.message.envelope;
-    if (env->request_id.p != NULL && weir_slice_eq(env->method, WEIR_LIT("notifications/cancelled")) &&
-        calls_of(ex->link) != NULL)
-        call_client_cancels(ex);
-    else
-        call_write(ex->link, &ex->pub.message.bytes, 1);
-    reply_accepted(ex, 202);
-}
-
-void call_admitted(exchange_t *ex)
-{
-    if (params_allow(ex))
-        call_request(ex);
-}
-
-void call_send(exchange_t *ex)
-{
-    message_unfold(&ex->pub.message);
-    if (ex->is_own_link) {
-        ex->session = session_begin(ex->upstream, ex->link);
-        if (ex->session == NULL) {
-            exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory for a session", ex->upstream->pub.name);
-            return;
-        }
-    }
-    if (ex->pub.message.envelope.kind != WEIR_KIND_REQUEST)
-        call_one_way(ex);
-    else if (ex->session != NULL)
-        call_request(ex);
-    else if (era_allows(ex))
-        call_admitted(ex);
 }
 
 /* Tell the server that nobody waits for this answer. `initialize` must not be cancelled; its session ends instead. */
@@ -257,20 +212,6 @@ void call_forget(exchange_t *ex, weir_reason_t reason)
         call_cancel(call, reason == WEIR_REASON_CLIENT_GONE ? "the client has gone" : "no answer in time");
 }
 
-void call_attach(call_t *call, exchange_t *ex)
-{
-    if (call->ex != NULL) {
-        exchange_t *before = call->ex;
-        before->call = NULL;
-        call->ex = NULL;
-        exchange_fail(&before->pub, WEIR_REASON_CLIENT_GONE, "its stream was resumed on another connection");
-    }
-    timer_stop(&call->linger);
-    call->ex = ex;
-    if (ex != NULL)
-        ex->call = call;
-}
-
 /* One client's link stops for it; a shared one must not, so what arrives meanwhile is counted instead. */
 void call_pause(exchange_t *ex, bool is_paused)
 {
@@ -300,7 +241,7 @@ static void call_reply(exchange_t *ex, const weir_slice_t *parts, size_t n, weir
 
 /* Hand a message to whoever the call answers, and to the session's log where it may be asked for again. The parts may point into
  * the call, which therefore is detached before its answer goes, and freed after. */
-static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool is_final)
+void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool is_final)
 {
     char id[EVENT_ID_MAX];
     weir_slice_t event_id = {0};
@@ -322,25 +263,15 @@ static void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool
         call_bury(call);
 }
 
-static void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits,
-                                bool is_final)
+void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits,
+                         bool is_final)
 {
     weir_slice_t parts[2 * WEIR_EDITS_MAX + 1];
     size_t n = message_edit(message, edits, nedits, parts, sizeof(parts) / sizeof(parts[0]));
     call_deliver(call, parts, n, is_final);
 }
 
-/* The HTTP binding of the modern era gives some errors a status of their own. */
-static uint16_t status_of_answer(const exchange_t *ex, const weir_envelope_t *env)
-{
-    if (ex->pub.era != WEIR_ERA_MODERN || env->kind != WEIR_KIND_ERROR)
-        return 200;
-    if (env->error_code == WEIR_CODE_METHOD_NOT_FOUND)
-        return 404;
-    return message_is_modern_error(env) ? 400 : 200;
-}
-
-static call_t *calls_by_number(const link_t *link, weir_slice_t raw)
+call_t *calls_by_number(const link_t *link, weir_slice_t raw)
 {
     uint64_t number = 0;
     if (link->calls == NULL || raw.n == 0 || raw.n > 10)
@@ -353,159 +284,9 @@ static call_t *calls_by_number(const link_t *link, weir_slice_t raw)
     return number > UINT32_MAX ? NULL : ids_get(&link->calls->ids, (uint32_t)number);
 }
 
-static void call_answered(link_t *link, const weir_message_t *message)
-{
-    const weir_envelope_t *env = &message->envelope;
-    call_t *call = calls_by_number(link, env->id);
-    if (call == NULL) {
-        log_write(WEIR_LOG_INFO, "%s: %s: skipped an answer to a request that nobody waits for (id %.*s)",
-                  link_upstream(link)->pub.name, link->pub.server->name, WEIR_FMT(env->id));
-        return;
-    }
-    upstream_t *up = link_upstream(link);
-    session_t *session = call->session;
-    bool is_discover = call->is_discover && (call->is_own || era_is_told(env)), is_initialize = call->is_initialize;
-    bool is_tools = call->is_tools, is_own = call->is_own;
-    if (is_initialize && env->kind == WEIR_KIND_RESULT)
-        session_opened(session);
-    if (call->ex != NULL) {
-        call->ex->pub.reply_status = status_of_answer(call->ex, env);
-        call->ex->version = env->version;
-    }
-    weir_edit_t edits[2] = {{env->id, call->raw_id}, {env->subscription_id, call->raw_id}};
-    call_deliver_edited(call, message, edits, env->subscription_id.p == NULL ? 1 : 2, true);
-    if (is_initialize && env->kind == WEIR_KIND_ERROR)
-        session_end(session);
-    if (is_discover)
-        era_learn(up, link, env);
-    if (is_tools)
-        params_answered(up, link, env, is_own);
-}
-
-/* Which call a notification speaks of, and what of it has to be put back. */
-static call_t *call_of_notification(link_t *link, const weir_envelope_t *env, weir_edit_t *edit)
-{
-    call_t *call = NULL;
-    if (env->subscription_id.p != NULL && (call = calls_by_number(link, env->subscription_id)) != NULL)
-        *edit = (weir_edit_t){env->subscription_id, call->raw_id};
-    else if (weir_slice_eq(env->method, WEIR_LIT("notifications/progress")) &&
-             (call = calls_by_number(link, env->progress_token)) != NULL)
-        *edit = (weir_edit_t){env->progress_token, call->raw_token};
-    else if (link->session == NULL && weir_slice_eq(env->method, WEIR_LIT("notifications/cancelled")) &&
-             (call = calls_by_number(link, env->request_id)) != NULL)
-        *edit = (weir_edit_t){env->request_id, call->raw_id};
-    return call;
-}
-
-/* The one call in flight on a shared link, to which a notification that names none can only belong. */
-static call_t *calls_only_one(const link_t *link)
+call_t *calls_only_one(const link_t *link)
 {
     if (link->calls == NULL || weir_list_empty(&link->calls->list) || link->calls->list.next != link->calls->list.prev)
         return NULL;
     return WEIR_CONTAINER(link->calls->list.next, call_t, node);
-}
-
-static void call_notified(link_t *link, const weir_message_t *message)
-{
-    weir_edit_t edit;
-    if (link->session == NULL && weir_slice_eq(message->envelope.method, WEIR_LIT("notifications/tools/list_changed")))
-        params_forget(link_upstream(link));
-    call_t *call = call_of_notification(link, &message->envelope, &edit);
-    if (call != NULL && edit.with.p != NULL) {
-        call_deliver_edited(call, message, &edit, 1, false);
-        return;
-    }
-    if (link->session != NULL) {
-        session_route(link->session, message);
-        return;
-    }
-    call = calls_only_one(link);
-    if (call != NULL && call->ex != NULL)
-        call_deliver(call, &message->bytes, 1, false);
-    else
-        log_write(WEIR_LOG_INFO, "%s: %s: skipped %.*s, which names none of the requests it could belong to",
-                  link_upstream(link)->pub.name, link->pub.server->name, WEIR_FMT(message->envelope.method));
-}
-
-/* Modern servers do not ask; one that does must not wait for ever. */
-static void call_asked(link_t *link, const weir_message_t *message)
-{
-    if (link->session != NULL) {
-        session_route(link->session, message);
-        return;
-    }
-    char text[512];
-    size_t n = message_error(text, sizeof(text), message->envelope.id, WEIR_CODE_METHOD_NOT_FOUND,
-                             WEIR_LIT("requests to the client need a session (initialize) or an input_required result"),
-                             WEIR_LIT(""));
-    weir_slice_t part = weir_slice(text, n);
-    if (n > 0)
-        call_write(link, &part, 1);
-}
-
-int calls_message(link_t *link, weir_slice_t bytes)
-{
-    weir_message_t message = {.bytes = bytes};
-    if (message_scan(bytes, &message.envelope) != WEIR_SCAN_OK) {
-        log_write(WEIR_LOG_WARN, "%s: %s: skipped what is no JSON-RPC message: %.*s%s", link_upstream(link)->pub.name,
-                  link->pub.server->name, (int)(bytes.n < 200 ? bytes.n : 200), bytes.p, bytes.n < 200 ? "" : "…");
-        return WEIR_EFAIL;
-    }
-    switch (message.envelope.kind) {
-    case WEIR_KIND_RESULT:
-    case WEIR_KIND_ERROR:
-        call_answered(link, &message);
-        break;
-    case WEIR_KIND_NOTIFICATION:
-        call_notified(link, &message);
-        break;
-    case WEIR_KIND_REQUEST:
-        call_asked(link, &message);
-        break;
-    case WEIR_KIND_NONE:
-    case WEIR_KIND_BATCH:
-        log_write(WEIR_LOG_WARN, "%s: %s: skipped a JSON-RPC batch, which no stdio revision has",
-                  link_upstream(link)->pub.name, link->pub.server->name);
-        break;
-    }
-    return WEIR_OK;
-}
-
-/* There will be no answer to this call. */
-static void call_fail(call_t *call, weir_reason_t reason, const char *why)
-{
-    link_t *link = call->link;
-    exchange_t *ex = call->ex;
-    bool is_discover = call->is_discover, is_tools = call->is_tools && call->is_own;
-    call_free(call);
-    if (is_discover)
-        era_forget(link_upstream(link));
-    if (is_tools)
-        params_lost(link_upstream(link));
-    if (ex != NULL)
-        exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
-}
-
-void calls_lost(link_t *link, weir_slice_t id)
-{
-    char why[96];
-    call_t *call = calls_by_number(link, id);
-    if (call == NULL)
-        return;
-    session_t *session = call->is_initialize ? call->session : NULL;
-    snprintf(why, sizeof(why), "its answer is longer than max_message (%llu bytes)",
-             (unsigned long long)link_upstream(link)->pub.max_message);
-    call_fail(call, WEIR_REASON_BAD_REPLY, why);
-    if (session != NULL)
-        session_end(session);
-}
-
-void calls_fail(link_t *link, weir_reason_t reason, const char *why)
-{
-    calls_t *calls = link->calls;
-    while (!weir_list_empty(&calls->list))
-        call_fail(WEIR_CONTAINER(calls->list.next, call_t, node), reason, why);
-    ids_free(&calls->ids);
-    free(calls);
-    link->calls = NULL;
 }

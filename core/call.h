@@ -15,6 +15,7 @@
 
 #include "exchange.h"
 #include "ids.h"
+#include "message.h"
 
 #define CALL_TEXT_INLINE 64
 
@@ -42,8 +43,30 @@ typedef struct calls {
     ids_t ids;
 } calls_t;
 
-/* Send an exchange that has a stream link, or a legacy session's own way to be served (listen, end). */
-void call_send(exchange_t *ex);
+/* Of a link, made when the first call comes; NULL when there is no memory. */
+calls_t *calls_of(link_t *link);
+void calls_free(link_t *link);
+
+call_t *call_new(link_t *link, weir_slice_t id, weir_slice_t token);
+void call_free(call_t *call);
+
+/* Note what weir can learn from the answer to this method. */
+void call_teaches(call_t *call, weir_slice_t method);
+
+/* Send an exchange's request under a number of the link's own. */
+int call_request(exchange_t *ex);
+
+/* Write one message to the link, as it is or edited. */
+int call_write(link_t *link, const weir_slice_t *parts, size_t n);
+int call_write_edited(link_t *link, const weir_message_t *message, const weir_edit_t *edits, size_t nedits);
+
+/* Hand a message of the server to whoever the call answers; the final one ends it. */
+void call_deliver(call_t *call, const weir_slice_t *parts, size_t n, bool is_final);
+void call_deliver_edited(call_t *call, const weir_message_t *message, const weir_edit_t *edits, size_t nedits,
+                         bool is_final);
+
+/* Nobody waits for the answer any more: the server is told why, the call ends. */
+void call_cancel(call_t *call, const char *why);
 
 /* The exchange of a call has ended without the call's answer. */
 void call_forget(exchange_t *ex, weir_reason_t reason);
@@ -51,22 +74,12 @@ void call_forget(exchange_t *ex, weir_reason_t reason);
 /* The exchange's client is full, or takes bytes again. */
 void call_pause(exchange_t *ex, bool is_paused);
 
-/* Give a call whose client has gone a new one, or none. */
-void call_attach(call_t *call, exchange_t *ex);
-
-/* A message from the server. */
-int calls_message(link_t *link, weir_slice_t bytes);
-
-/* The answer to a request was too long to be read. */
-void calls_lost(link_t *link, weir_slice_t id);
-
-/* The link has died: every call ends. */
-void calls_fail(link_t *link, weir_reason_t reason, const char *why);
-
 /* Free the calls that were kept to be used again. */
 void calls_free_spare(void);
 
-/* Write one message to the link. */
-int call_write(link_t *link, const weir_slice_t *parts, size_t n);
+/* NULL: there is none of this number. */
+call_t *calls_by_number(const link_t *link, weir_slice_t raw);
+/* The one call in flight on a shared link, to which a notification that names none can only belong; or NULL. */
+call_t *calls_only_one(const link_t *link);
 
 #endif

@@ -1,17 +1,12 @@
 /* chain.c: see chain.h. A module is asked at most once about an exchange, and hears the end of each it was asked about. */
 #include "chain.h"
 
-#include "exchanges.h"
-#include "proc.h"
-#include "stats.h"
-#include "timer.h"
-
 static void *chain_state(exchange_t *ex, const chain_item_t *item)
 {
     return (char *)ex->state_base + item->state_offset;
 }
 
-void chain_run(exchange_t *ex)
+bool chain_run(exchange_t *ex)
 {
     upstream_t *up = ex->upstream;
     while (ex->state == EXCHANGE_CHAIN && ex->chain_at < up->nchain) {
@@ -19,45 +14,14 @@ void chain_run(exchange_t *ex)
         ex->entered = ex->chain_at + 1;
         weir_verdict_t verdict = item->ops->request(item->self, &ex->pub, chain_state(ex, item));
         if (verdict != WEIR_PASS)
-            return;
+            return false;
         ex->chain_at++;
     }
-    if (ex->state == EXCHANGE_CHAIN)
-        exchange_dispatch(ex);
-}
-
-int exchange_hold(weir_exchange_t *pub, uint64_t timeout_ms)
-{
-    exchange_t *ex = exchange_of(pub);
-    if (ex->state != EXCHANGE_CHAIN)
-        return WEIR_ENOHOLD;
-    ex->state = EXCHANGE_HELD;
-    stats_add(ex->upstream->stats, STATS_WAITING, 1);
-    timer_start(timers_get(timeout_ms), &ex->timer);
-    return WEIR_OK;
-}
-
-void exchange_unhold(exchange_t *ex)
-{
-    if (ex->state == EXCHANGE_HELD)
-        stats_add(ex->upstream->stats, STATS_WAITING, -1);
-    timer_stop(&ex->timer);
-}
-
-int exchange_resume(weir_exchange_t *pub)
-{
-    exchange_t *ex = exchange_of(pub);
-    if (ex->state != EXCHANGE_HELD)
-        return WEIR_ENOHOLD;
-    exchange_unhold(ex);
-    ex->state = EXCHANGE_CHAIN;
-    ex->chain_at++;
-    chain_run(ex);
-    return WEIR_OK;
+    return ex->state == EXCHANGE_CHAIN;
 }
 
 /* To the links' owner it is as if one exchange had ended and another one came. */
-void chain_again(exchange_t *ex)
+bool chain_again(exchange_t *ex)
 {
     upstream_t *up = ex->upstream;
     chain_item_t *owner = up->link_owner;
@@ -68,7 +32,7 @@ void chain_again(exchange_t *ex)
     memset(chain_state(ex, owner), 0, owner->ops->state_size);
     ex->chain_at = (uint32_t)(owner - up->chain);
     ex->state = EXCHANGE_CHAIN;
-    chain_run(ex);
+    return chain_run(ex);
 }
 
 void chain_end(exchange_t *ex, const weir_outcome_t *outcome)

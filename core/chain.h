@@ -4,11 +4,11 @@
 
 #include "exchange.h"
 
-/* Ask the modules from `ex->chain_at` on; dispatches the exchange when all have passed it. */
-void chain_run(exchange_t *ex);
+/* Ask the modules from `ex->chain_at` on. True when all have passed it, and it is to be sent. */
+bool chain_run(exchange_t *ex);
 
-/* The exchange's link has gone before it carried anything: ask the module that owns the links for another. */
-void chain_again(exchange_t *ex);
+/* The exchange's link has gone before it carried anything: ask the module that owns the links for another. As chain_run(). */
+bool chain_again(exchange_t *ex);
 
 /* Tell every module that has seen the request how it ended, the last one first. */
 void chain_end(exchange_t *ex, const weir_outcome_t *outcome);

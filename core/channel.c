@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "carrier.h"
 #include "exchanges.h"
 #include "grant.h"
 #include "ids.h"
@@ -103,8 +104,10 @@ static void channel_detach(exchange_t *ex)
     ex->channel = NULL;
 }
 
-void channel_send(exchange_t *ex)
+static void channel_send(exchange_t *ex)
 {
+    if (ex->upstream->pub.nservers == 1)
+        ex->server = ex->upstream->servers; /* for the log: the keeper does not say which one it took */
     channel_t *channel = channel_choose(ex);
     if (channel == NULL || channel->wire.stream == NULL) {
         exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: its keeper is down; it is being started again",
@@ -134,20 +137,26 @@ void channel_send(exchange_t *ex)
     wire_write(&channel->wire, &frame, parts, 3);
 }
 
-void channel_forget(exchange_t *ex, weir_reason_t reason)
+/* Its exchange has ended here. */
+static void channel_forget(exchange_t *ex, weir_reason_t reason)
 {
     channel_t *channel = ex->channel;
+    if (channel == NULL)
+        return;
     frame_t frame = {.word = FRAME_CANCEL, .arg = (uint16_t)reason, .id = ex->channel_id};
     channel_detach(ex);
     if (reason != WEIR_REASON_NONE)
         wire_write(&channel->wire, &frame, NULL, 0);
 }
 
-void channel_pause(exchange_t *ex, bool is_paused)
+static void channel_pause(exchange_t *ex, bool is_paused)
 {
     frame_t frame = {.word = FRAME_PAUSE, .arg = is_paused, .id = ex->channel_id};
-    wire_write(&ex->channel->wire, &frame, NULL, 0);
+    if (ex->channel != NULL)
+        wire_write(&ex->channel->wire, &frame, NULL, 0);
 }
+
+const carrier_t channel_carrier = {.send = channel_send, .forget = channel_forget, .pause = channel_pause};
 
 static void channel_message(exchange_t *ex, const frame_t *frame, weir_slice_t payload)
 {
@@ -174,8 +183,8 @@ static void channel_failed(exchange_t *ex, const frame_t *frame, weir_slice_t pa
     if (retry_after_s > 0)
         exchange_retry_after(&ex->pub, retry_after_s * 1000u);
     channel_detach(ex);
-    exchange_fail(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
-                  (int)(payload.n - frame->extra), payload.p + frame->extra);
+    exchange_fail_over(&ex->pub, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_INTERNAL, "%.*s",
+                       (int)(payload.n - frame->extra), payload.p + frame->extra);
 }
 
 static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payload)

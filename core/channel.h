@@ -78,10 +78,7 @@ int channel_connect(size_t keeper, int fd, weir_error_t *err);
 /* Whether a kept upstream can be asked: one of the keepers is up. */
 bool channels_are_up(void);
 
-/* Send an exchange to the keeper that its session, or chance, chooses. */
-void channel_send(exchange_t *ex);
-/* Its exchange has ended here. */
-void channel_forget(exchange_t *ex, weir_reason_t reason);
-void channel_pause(exchange_t *ex, bool is_paused);
+/* How exchanges of kept upstreams are carried: to the keeper that their session, or chance, chooses. */
+extern const struct carrier channel_carrier;
 
 #endif

@@ -71,11 +71,6 @@ static const weir_accept_t check_accept = {
 
 static const weir_listener_t check_listener = {.name = "check", .accept = &check_accept};
 
-bool checkup_is_one(const exchange_t *ex)
-{
-    return ex->accept == &check_accept;
-}
-
 static bool check_ask(weir_exchange_t *pub)
 {
     weir_buf_t *buf = buf_new(0);
@@ -98,6 +93,7 @@ int checkup_begin(weir_link_t *link, uint64_t timeout_ms, void (*done)(void *arg
     }
     exchange_t *ex = exchange_of(pub);
     *check = (check_t){.done = done, .arg = arg};
+    ex->is_checkup = true;
     pub->era = WEIR_ERA_MODERN;
     ex->upstream = upstream_of(link->server->upstream);
     pub->upstream = &ex->upstream->pub;

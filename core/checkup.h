@@ -11,7 +11,4 @@
 int checkup_begin(weir_link_t *link, uint64_t timeout_ms, void (*done)(void *arg, bool is_well, const char *why),
                   void *arg);
 
-/* Whether an exchange is one of these: nobody reports it. */
-bool checkup_is_one(const exchange_t *ex);
-
 #endif

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "ask.h"
-#include "calls.h"
 #include "jscan.h"
 #include "log.h"
 #include "message.h"
+#include "param.h"
 
 /* A server whose transport has pinned it to the modern era may not look at the revision of a request any more. */
 static bool era_has_revision(const upstream_t *up, weir_slice_t revision)
@@ -42,7 +42,8 @@ static void era_refuse(exchange_t *ex)
                   ex->upstream->pub.name);
 }
 
-bool era_allows(exchange_t *ex)
+/* Whether a modern request may be sent now. If not it waits or has failed. */
+static bool era_allows(exchange_t *ex)
 {
     upstream_t *up = ex->upstream;
     switch (up->era) {
@@ -69,6 +70,12 @@ bool era_allows(exchange_t *ex)
     return false;
 }
 
+void era_send(exchange_t *ex)
+{
+    if (era_allows(ex))
+        params_send(ex);
+}
+
 static void era_release(upstream_t *up)
 {
     while (!weir_list_empty(&up->era_waits)) {
@@ -76,7 +83,7 @@ static void era_release(upstream_t *up)
         weir_list_remove(&pub->carrier_node);
         exchange_t *ex = exchange_of(pub);
         if (era_allows(ex))
-            call_admitted(ex);
+            params_send(ex);
         else if (up->era == UPSTREAM_ERA_ASKED)
             return;
     }

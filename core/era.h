@@ -16,8 +16,8 @@
 
 #include "exchange.h"
 
-/* Whether a modern request may be sent now. If not it waits or has failed. */
-bool era_allows(exchange_t *ex);
+/* Send a modern request to a server of that era: now, or when its era is known. Any other fails. */
+void era_send(exchange_t *ex);
 
 /* Whether an answer to a client's own server/discover, which may be wrong in itself, tells the era. */
 bool era_is_told(const weir_envelope_t *answer);

@@ -11,31 +11,18 @@
 
 #include "access.h"
 #include "buf.h"
-#include "call.h"
+#include "carrier.h"
 #include "chain.h"
-#include "channel.h"
-#include "checkup.h"
 #include "cut.h"
 #include "exchanges.h"
 #include "failure.h"
-#include "grant.h"
 #include "log.h"
 #include "proc.h"
-#include "session.h"
 #include "stats.h"
 #include "timer.h"
-#include "token.h"
-#include "upstreams.h"
 
 #define SPARE_MAX 1024
 #define ARENA_BLOCK 1024
-
-static uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
-}
 
 static void exchanges_sweep_now(void *arg)
 {
@@ -67,7 +54,6 @@ static void exchange_free(exchange_t *ex)
 void exchanges_free(exchanges_t *all)
 {
     exchanges_sweep();
-    calls_free_spare();
     WEIR_LIST_EACH(&all->spare, it)
         exchange_free(WEIR_CONTAINER(it, exchange_t, node));
     free(all);
@@ -150,7 +136,7 @@ static uint8_t note_copy(char *to, weir_slice_t from)
 }
 
 /* The access log speaks when the request's bytes have long gone back. */
-static void exchange_take_note(exchange_t *ex)
+void exchange_take_note(exchange_t *ex)
 {
     const weir_envelope_t *env = &ex->pub.message.envelope;
     exchange_note_t *note = &ex->note;
@@ -163,82 +149,22 @@ static void exchange_take_note(exchange_t *ex)
     ex->bytes_in = ex->pub.message.bytes.n;
 }
 
-/* What the message claims in its own metadata counts before what a head says. A revision that nobody knows is a modern server's to
- * refuse, with the list of those it speaks; `initialize` is modern only with metadata that no legacy client sends. */
-static weir_era_t era_of(const weir_exchange_t *pub)
-{
-    const weir_envelope_t *env = &pub->message.envelope;
-    if (env->capabilities.p == NULL && weir_slice_eq(env->method, WEIR_LIT("initialize")))
-        return WEIR_ERA_LEGACY;
-    if (env->version.n > 0)
-        return token_version(env->version) == 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
-    weir_slice_t version =
-        pub->head == NULL ? WEIR_LIT("") : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
-    /* Revisions are dates: they compare as text. */
-    return version.n == 10 && memcmp(version.p, "2026-07-28", 10) >= 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
-}
-
-void exchange_start(weir_exchange_t *pub)
+int exchange_hold(weir_exchange_t *pub, uint64_t timeout_ms)
 {
     exchange_t *ex = exchange_of(pub);
-    exchange_take_note(ex);
-    if (pub->era == WEIR_ERA_UNKNOWN)
-        pub->era = era_of(pub);
-    weir_slice_t host = pub->head == NULL ? ex->host : weir_head_value(pub->head, WEIR_FIELD_HOST);
-    weir_slice_t target = pub->head == NULL ? ex->target : pub->head->target;
-    upstream_t *up = listener_route(pub->listener, host, target);
-    if (up == NULL) {
-        exchange_fail(pub, WEIR_REASON_NOT_FOUND, "listener %s has no route for %.*s", pub->listener->name,
-                      WEIR_FMT(target));
-        return;
-    }
-    ex->upstream = up;
-    pub->upstream = &up->pub;
-    if (grant_open(ex) != WEIR_OK)
-        return;
-    exchange_enter(ex, ex->upstream); /* its session may be one of the fallback's */
+    if (ex->state != EXCHANGE_CHAIN)
+        return WEIR_ENOHOLD;
+    ex->state = EXCHANGE_HELD;
+    stats_add(ex->upstream->stats, STATS_WAITING, 1);
+    timer_start(timers_get(timeout_ms), &ex->timer);
+    return WEIR_OK;
 }
 
-/* Room for the per-exchange states of all modules of the chain, zeroed. */
-static bool exchange_make_states(exchange_t *ex, upstream_t *up)
+void exchange_unhold(exchange_t *ex)
 {
-    ex->state_base = ex->states;
-    if (up->state_size > sizeof(ex->states))
-        ex->state_base = exchange_alloc(&ex->pub, up->state_size);
-    return ex->state_base != NULL;
-}
-
-void exchange_enter(exchange_t *ex, upstream_t *up)
-{
-    ex->upstream = up;
-    ex->pub.upstream = &up->pub;
-    ex->pub.is_watched = up->is_watched;
-    ex->is_counted = proc->kind == PROC_WORKER;
-    if (ex->is_counted)
-        stats_begin(up->stats);
-    if (!exchange_make_states(ex, up)) {
-        exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory for the chain's states", up->pub.name);
-        return;
-    }
-    ex->state = EXCHANGE_CHAIN;
-    chain_run(ex);
-}
-
-/* The chain has passed the request: send it, by whichever way its upstream's links are reached. */
-void exchange_dispatch(exchange_t *ex)
-{
-    ex->state = EXCHANGE_SENT;
-    upstream_t *up = ex->upstream;
-    timer_start(up->reply_timeouts, &ex->timer);
-    if (up->is_kept && up->pub.nservers == 1)
-        ex->server = up->servers; /* for the log: the keeper does not say which one it took */
-    if (up->is_kept)
-        channel_send(ex);
-    else if (up->connect->flags & WEIR_CONNECT_STREAM)
-        call_send(ex);
-    else if (up->connect->send(&ex->link->pub, &ex->pub) != WEIR_OK && ex->state != EXCHANGE_ENDED)
-        exchange_fail(&ex->pub, WEIR_REASON_CONNECT_FAILED, "%s: the request could not be sent to %s", up->pub.name,
-                      ex->link->pub.server->name);
+    if (ex->state == EXCHANGE_HELD)
+        stats_add(ex->upstream->stats, STATS_WAITING, -1);
+    timer_stop(&ex->timer);
 }
 
 void exchange_release_request(exchange_t *ex)
@@ -258,19 +184,6 @@ void exchange_release_request(exchange_t *ex)
     pub->head = NULL;
     buf_unref(pub->body.buf);
     pub->body = (weir_chunk_t){0};
-}
-
-void exchange_again(exchange_t *ex)
-{
-    if (ex->state != EXCHANGE_SENT) {
-        exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: the link was closed", ex->upstream->pub.name);
-        return;
-    }
-    timer_stop(&ex->timer);
-    ex->is_leased = false;
-    if (ex->pub.server_session.n == 0)
-        ex->server = NULL; /* any of them will do */
-    chain_again(ex);
 }
 
 /* The counters and the access log; a keeper's exchanges are reported by the worker they came from. What was refused before its
@@ -305,7 +218,7 @@ static bool exchange_only_listens(const exchange_t *ex)
            (ex->is_stream && weir_slice_eq(method, WEIR_LIT("subscriptions/listen")));
 }
 
-static weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
+weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
 {
     uint64_t now_us = clock_us();
     weir_outcome_t outcome = {
@@ -334,17 +247,11 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
     ex->pub.client = NULL;
     weir_list_remove(&ex->pub.carrier_node);
     weir_outcome_t outcome = exchange_outcome(ex, reason);
-    if (ex->channel != NULL)
-        channel_forget(ex, reason);
-    if (ex->call != NULL)
-        call_forget(ex, reason);
-    if (ex->session != NULL)
-        session_unlisten(ex->session, ex);
-    if (ex->link != NULL)
-        link_release(ex->link, ex, reason == WEIR_REASON_NONE);
-    if (ex->upstream != NULL)
+    if (ex->upstream != NULL) {
+        ex->upstream->carrier->forget(ex, reason);
         chain_end(ex, &outcome);
-    if (proc->kind == PROC_WORKER && !checkup_is_one(ex))
+    }
+    if (proc->kind == PROC_WORKER && !ex->is_checkup)
         exchange_report(ex, &outcome);
     buf_unref(ex->pub.body.buf);
     ex->pub.body = (weir_chunk_t){0};
@@ -373,38 +280,6 @@ void exchanges_sweep(void)
     }
 }
 
-/* Only what has reached no server and belongs to none goes elsewhere, and one step only. */
-static upstream_t *exchange_fallback(const exchange_t *ex)
-{
-    bool is_free = !ex->has_session && ex->pub.server_session.n == 0 && ex->link == NULL && ex->channel == NULL;
-    if (proc->kind != PROC_WORKER || ex->upstream == NULL || ex->has_fallen_back || !is_free ||
-        ex->pub.verb != WEIR_VERB_MESSAGE || ex->state == EXCHANGE_REPLYING)
-        return NULL;
-    return upstream_fallback(ex->upstream);
-}
-
-/* For its first upstream it has ended; for the client, and the access log, it goes on. */
-static void exchange_fall_back(exchange_t *ex, upstream_t *up, weir_slice_t why)
-{
-    weir_outcome_t outcome = exchange_outcome(ex, WEIR_REASON_BREAKER_OPEN);
-    log_write(WEIR_LOG_INFO, "exchange goes to %s: %.*s", up->pub.name, WEIR_FMT(why));
-    exchange_unhold(ex);
-    if (ex->is_counted)
-        stats_end(ex->upstream->stats, &outcome);
-    chain_end(ex, &outcome);
-    ex->is_counted = ex->is_leased = false;
-    ex->has_fallen_back = true;
-    ex->server = NULL;
-    ex->entered = ex->chain_at = 0;
-    ex->retry_after_ms = 0;
-    memset(ex->states, 0, sizeof(ex->states));
-    ex->upstream = up;
-    ex->pub.upstream = &up->pub;
-    ex->state = EXCHANGE_NEW;
-    if (grant_open(ex) == WEIR_OK)
-        exchange_enter(ex, up);
-}
-
 /* Who was told what. A keeper's failures are told by the worker, which knows the client. */
 static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
 {
@@ -423,11 +298,6 @@ static void exchange_fail_text(exchange_t *ex, weir_reason_t reason, weir_slice_
 {
     if (ex->state == EXCHANGE_ENDED)
         return;
-    upstream_t *fallback = reason == WEIR_REASON_BREAKER_OPEN ? exchange_fallback(ex) : NULL;
-    if (fallback != NULL) {
-        exchange_fall_back(ex, fallback, text);
-        return;
-    }
     weir_failure_t failure = failure_of(reason, text);
     if (reason == WEIR_REASON_BREAKER_OPEN)
         failure.retry_after_s = retry_after(ex->retry_after_ms);
@@ -484,18 +354,6 @@ void exchange_retry_after(weir_exchange_t *pub, uint64_t ms)
     exchange_t *ex = exchange_of(pub);
     if (ex->retry_after_ms == 0 || ms < ex->retry_after_ms)
         ex->retry_after_ms = ms;
-}
-
-int exchange_lease(weir_exchange_t *pub, weir_link_t *link)
-{
-    exchange_t *ex = exchange_of(pub);
-    int result = link_lease(link, ex);
-    if (result != WEIR_OK)
-        return result;
-    if (ex->state == EXCHANGE_HELD)
-        ex->leased_us = clock_us();
-    chain_leased(ex);
-    return WEIR_OK;
 }
 
 bool exchange_wants_own_link(const weir_exchange_t *pub)

@@ -69,6 +69,7 @@ typedef struct exchange {
     bool is_leased;          /* it has, or had, a link */
     bool has_fallen_back;    /* to the upstream that stands in for the one that was routed to */
     bool is_alien;           /* see weir_outcome_t */
+    bool is_checkup;         /* weir looks after a server: nobody reports it */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;
     struct call *call;       /* keeper: its request on a stream link */
@@ -110,9 +111,12 @@ int exchange_hold(weir_exchange_t *pub, uint64_t timeout_ms);
 int exchange_resume(weir_exchange_t *pub);
 void exchange_fail(weir_exchange_t *pub, weir_reason_t reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, but when no server of its upstream may be used (WEIR_REASON_BREAKER_OPEN), it goes to the upstream that stands in for
+ * it, if there is one. */
+void exchange_fail_over(weir_exchange_t *pub, weir_reason_t reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void exchange_answer(weir_exchange_t *pub, uint16_t status, weir_slice_t message);
 void exchange_retry_after(weir_exchange_t *pub, uint64_t ms);
-int exchange_lease(weir_exchange_t *pub, weir_link_t *link);
 bool exchange_wants_own_link(const weir_exchange_t *pub);
 weir_server_t *exchange_server(const weir_exchange_t *pub);
 

@@ -1,4 +1,4 @@
-/* exchanges.h: all exchanges of a process, and the steps in which exchange.c, chain.c and reply.c share an exchange. */
+/* exchanges.h: all exchanges of a process, and the steps in which exchange.c, forward.c and reply.c share an exchange. */
 #ifndef EXCHANGES_H
 #define EXCHANGES_H
 
@@ -20,6 +20,12 @@ void exchanges_stop(void);
 
 /* The one place where an exchange ends. Nothing is sent to the client here. */
 void exchange_end(exchange_t *ex, weir_reason_t reason);
+
+/* What the access log will want to say of its request. */
+void exchange_take_note(exchange_t *ex);
+
+/* How it has gone so far. */
+weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason);
 
 /* Its time-out stops; if it was held, it waits no more. The caller moves it on. */
 void exchange_unhold(exchange_t *ex);

@@ -4,6 +4,7 @@
 #include "host.h"
 
 #include "buf.h"
+#include "calls.h"
 #include "chain.h"
 #include "checkup.h"
 #include "child.h"
@@ -101,7 +102,7 @@ static const weir_host_t table = {
     .exchange_alloc = exchange_alloc,
     .exchange_hold = exchange_hold,
     .exchange_resume = exchange_resume,
-    .exchange_fail = exchange_fail,
+    .exchange_fail = exchange_fail_over,
     .exchange_answer = exchange_answer,
     .upstream_server = upstream_server,
     .link_open = link_open,
@@ -115,7 +116,7 @@ static const weir_host_t table = {
     .reply_head = reply_head,
     .reply_bytes = reply_bytes,
     .reply_end = reply_end,
-    .link_message = link_message,
+    .link_message = calls_message,
     .child_start = child_start,
     .child_stop = child_stop,
     .child_pid = child_pid,
@@ -161,7 +162,7 @@ static const weir_host_t table = {
     .joiner = joiner_of,
     .stream_taken = stream_taken,
     .stream_is_untaken = stream_is_untaken,
-    .link_lost = link_lost,
+    .link_lost = calls_lost,
 };
 
 const weir_host_t *host_table(void)

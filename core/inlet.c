@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "carrier.h"
 #include "exchanges.h"
 #include "log.h"
 #include "message.h"
@@ -248,7 +249,7 @@ static void inlet_frame(void *owner, const frame_t *frame, weir_slice_t payload)
         exchange_end(ex, frame->arg < WEIR_REASONS ? frame->arg : WEIR_REASON_CLIENT_GONE);
     } else if (frame->word == FRAME_PAUSE) {
         ex->is_paused = frame->arg;
-        call_pause(ex, frame->arg);
+        ex->upstream->carrier->pause(ex, frame->arg);
     }
 }
 

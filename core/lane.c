@@ -2,7 +2,6 @@
 #include "lane.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "buf.h"
 #include "codec.h"
@@ -41,13 +40,6 @@ static void lane_ripe(void *arg);
 static void *state_of(weir_lane_t *lane, const lane_module_t *item)
 {
     return lane->states + item->state_offset;
-}
-
-static uint64_t clock_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* ---- a lane's life ---- */

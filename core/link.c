@@ -4,12 +4,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "call.h"
+#include "carrier.h"
 #include "chain.h"
 #include "exchanges.h"
 #include "log.h"
 #include "proc.h"
-#include "session.h"
 #include "stats.h"
 #include "timer.h"
 
@@ -96,10 +95,8 @@ static void link_die(link_t *link, weir_reason_t reason, const char *why)
     link_move(link, WEIR_LINK_DEAD, why);
     stats_add(up->stats, STATS_LINKS, -1);
     link_fail_exchanges(link, reason, why);
-    if (link->calls != NULL)
-        calls_fail(link, reason, why);
-    if (link->session != NULL)
-        session_lost(link->session, why);
+    if (up->carrier->link_died != NULL)
+        up->carrier->link_died(link, reason, why);
     timer_at_turn_end(&link->burial);
 }
 
@@ -143,6 +140,18 @@ int link_lease(weir_link_t *pub, exchange_t *ex)
     return WEIR_OK;
 }
 
+int exchange_lease(weir_exchange_t *pub, weir_link_t *link)
+{
+    exchange_t *ex = exchange_of(pub);
+    int result = link_lease(link, ex);
+    if (result != WEIR_OK)
+        return result;
+    if (ex->state == EXCHANGE_HELD)
+        ex->leased_us = clock_us();
+    chain_leased(ex);
+    return WEIR_OK;
+}
+
 void link_release(link_t *link, exchange_t *ex, bool is_whole)
 {
     weir_list_remove(&ex->on_link);
@@ -179,12 +188,24 @@ void link_disown(link_t *link)
     link_close(&link->pub, WEIR_REASON_SESSION_NOT_FOUND, "its session has ended");
 }
 
-int link_message(weir_link_t *pub, weir_slice_t bytes)
+static void link_send(exchange_t *ex)
 {
-    return calls_message(link_of(pub), bytes);
+    const weir_connect_t *connect = ex->upstream->connect;
+    if (connect->send(&ex->link->pub, &ex->pub) != WEIR_OK && ex->state != EXCHANGE_ENDED)
+        exchange_fail(&ex->pub, WEIR_REASON_CONNECT_FAILED, "%s: the request could not be sent to %s",
+                      ex->upstream->pub.name, ex->link->pub.server->name);
 }
 
-void link_lost(weir_link_t *pub, weir_slice_t id)
+static void link_forget(exchange_t *ex, weir_reason_t reason)
 {
-    calls_lost(link_of(pub), id);
+    if (ex->link != NULL)
+        link_release(ex->link, ex, reason == WEIR_REASON_NONE);
 }
+
+static void link_pause(exchange_t *ex, bool is_paused)
+{
+    if (ex->link != NULL)
+        ex->upstream->connect->pause(&ex->link->pub, is_paused);
+}
+
+const carrier_t link_carrier = {.send = link_send, .forget = link_forget, .pause = link_pause};

@@ -45,14 +45,16 @@ void link_down(weir_link_t *link, weir_reason_t reason, const char *format, ...)
 void link_close(weir_link_t *link, weir_reason_t reason, const char *why);
 void link_free_again(weir_link_t *link);
 
-/* A message came on a stream link; see weir_host_t. */
-int link_message(weir_link_t *link, weir_slice_t bytes);
-void link_lost(weir_link_t *link, weir_slice_t id);
-
 /* Bind an exchange; WEIR_EFULL when the link cannot take one more. Release undoes it; is_whole says that its reply came to its
  * end, otherwise the transport is told to abandon it. */
 int link_lease(weir_link_t *link, struct exchange *ex);
 void link_release(link_t *link, struct exchange *ex, bool is_whole);
+
+/* The module that owns the links has found one for an exchange; see weir_host_t. */
+int exchange_lease(weir_exchange_t *pub, weir_link_t *link);
+
+/* How whole exchanges are carried: one at a time on a link. */
+extern const struct carrier link_carrier;
 
 /* A session takes the link for itself, and gives it up (the link closes: what served one client serves no other). */
 void link_own(link_t *link, struct session *session);

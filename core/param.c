@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "ask.h"
-#include "calls.h"
 #include "jscan.h"
 #include "log.h"
 #include "param_check.h"
@@ -107,7 +106,7 @@ static void params_release(struct params *params)
     while (params->state != PARAMS_ASKED && !weir_list_empty(&params->waits)) {
         weir_exchange_t *pub = WEIR_CONTAINER(params->waits.next, weir_exchange_t, carrier_node);
         weir_list_remove(&pub->carrier_node);
-        call_admitted(exchange_of(pub));
+        params_send(exchange_of(pub));
     }
 }
 
@@ -255,7 +254,8 @@ static bool params_check(struct params *params, exchange_t *ex)
     return false;
 }
 
-bool params_allow(exchange_t *ex)
+/* Whether it may be sent now. If not it waits or has failed. */
+static bool params_allow(exchange_t *ex)
 {
     if (!ex->is_mirrored)
         return true;
@@ -269,4 +269,10 @@ bool params_allow(exchange_t *ex)
     }
     weir_list_append(&params->waits, &ex->pub.carrier_node);
     return false;
+}
+
+void params_send(exchange_t *ex)
+{
+    if (params_allow(ex))
+        call_request(ex);
 }

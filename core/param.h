@@ -28,8 +28,8 @@ weir_slice_t params_fields(exchange_t *ex);
 /* Whether this request has fields to be checked: a modern call of a tool whose client speaks HTTP. */
 bool params_concern(const exchange_t *ex);
 
-/* Whether a modern request may be sent now. If not it waits or has failed. */
-bool params_allow(exchange_t *ex);
+/* Send a modern request whose fields agree with its message: now, or when the tools are known. Any other fails. */
+void params_send(exchange_t *ex);
 
 /* A page of the list of tools has come, or an error in its place; `is_own`: weir itself had asked. */
 void params_answered(upstream_t *up, link_t *link, const weir_envelope_t *answer, bool is_own);

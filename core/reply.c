@@ -1,9 +1,8 @@
 /* reply.c: the way back, from a link to the client. What arrives is passed on in the same turn of the loop; a client that is
  * full stops the link it reads from.
  */
-#include "call.h"
+#include "carrier.h"
 #include "chain.h"
-#include "channel.h"
 #include "cut.h"
 #include "exchanges.h"
 #include "grant.h"
@@ -33,12 +32,7 @@ static void reply_source_pause(exchange_t *ex, bool is_paused)
     if (ex->is_paused == is_paused)
         return;
     ex->is_paused = is_paused;
-    if (ex->channel != NULL)
-        channel_pause(ex, is_paused);
-    else if (ex->call != NULL)
-        call_pause(ex, is_paused);
-    else if (ex->link != NULL)
-        ex->upstream->connect->pause(&ex->link->pub, is_paused);
+    ex->upstream->carrier->pause(ex, is_paused);
 }
 
 static int reply_full(exchange_t *ex, int result)

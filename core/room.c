@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "call.h"
 #include "codec.h"
 #include "exchanges.h"
 #include "host.h"
@@ -54,6 +55,7 @@ int room_enter(const process_args_t *args, weir_error_t *err)
 void room_leave(void)
 {
     timers_end_turn(proc->timers);
+    calls_free_spare();
     exchanges_free(proc->exchanges);
     codecs_free(proc->codecs);
     modules_free(proc->modules);

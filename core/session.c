@@ -251,6 +251,19 @@ static call_t *session_call_of_stream(const session_t *session, uint32_t stream)
     return NULL;
 }
 
+/* Give a call whose client has gone a new one. */
+static void session_attach(call_t *call, exchange_t *ex)
+{
+    if (call->ex != NULL) {
+        exchange_t *before = call->ex;
+        before->call = NULL;
+        call->ex = NULL;
+        exchange_fail(&before->pub, WEIR_REASON_CLIENT_GONE, "its stream was resumed on another connection");
+    }
+    timer_stop(&call->linger);
+    call->ex = ex;
+    ex->call = call;
+}
 /* The reply stream of a request, on a new connection. */
 static void session_resume(session_t *session, exchange_t *ex, uint32_t stream, uint32_t number)
 {
@@ -262,7 +275,7 @@ static void session_resume(session_t *session, exchange_t *ex, uint32_t stream, 
         reply_end(&ex->pub);
         return;
     }
-    call_attach(call, ex);
+    session_attach(call, ex);
 }
 
 void session_listen(session_t *session, exchange_t *ex)

@@ -38,6 +38,13 @@ uint64_t now_ms(void)
     return proc->timers->now;
 }
 
+uint64_t clock_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 static uint64_t clock_ms(void)
 {
     struct timespec ts;

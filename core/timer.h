@@ -17,6 +17,9 @@ void timers_free(struct timers *timers);
 /* Milliseconds of the monotonic clock, taken once per turn of the loop. */
 uint64_t now_ms(void);
 
+/* Microseconds of the same clock, taken at each call. */
+uint64_t clock_us(void);
+
 /* The queue of a duration; made on first use, valid as long as the process. NULL when there is no memory.
  * Meant for durations that stand in the configuration: there may be dozens of different ones, not thousands. */
 weir_timeouts_t *timers_get(uint64_t duration_ms);

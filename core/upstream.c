@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-#include "chain.h"
+#include "calls.h"
+#include "carrier.h"
+#include "channel.h"
 #include "link.h"
 #include "modules.h"
 #include "option.h"
@@ -104,6 +106,13 @@ static int upstream_chain(const config_t *config, upstream_t *up, weir_error_t *
     return WEIR_OK;
 }
 
+static const carrier_t *carrier_of(const upstream_t *up)
+{
+    if (up->is_kept)
+        return &channel_carrier;
+    return up->connect->flags & WEIR_CONNECT_STREAM ? &calls_carrier : &link_carrier;
+}
+
 static int upstream_transport(const config_t *config, upstream_t *up, weir_error_t *err)
 {
     const weir_module_t *module = modules_find(proc->modules, up->conf->transport);
@@ -116,6 +125,7 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
     up->transport = up->conf->transport;
     up->pub.is_shared = up->connect->flags & WEIR_CONNECT_STREAM;
     up->is_kept = proc->kind == PROC_WORKER && (up->connect->flags & WEIR_CONNECT_KEPT);
+    up->carrier = carrier_of(up);
     up->pub.options = arena_alloc(up->arena, up->connect->upstream_options_size + 1);
     if (up->pub.options == NULL)
         return weir_error(err, "upstream %s: no memory for its options", up->pub.name);

@@ -42,6 +42,7 @@ typedef struct upstream {
     config_t *config; /* keepers: what `conf` is part of */
     arena_t *arena;
     const weir_connect_t *connect;
+    const struct carrier *carrier;
     const char *transport;
     server_t *servers; /* the host's view of pub.servers */
     chain_item_t *chain;
