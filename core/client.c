@@ -5,9 +5,11 @@
 
 #include "buf.h"
 #include "exchanges.h"
+#include "failure.h"
 #include "log.h"
 #include "message.h"
 #include "proc.h"
+#include "renewal.h"
 #include "timer.h"
 
 /* How soon the stream of unasked messages is opened again after a server has ended it. */
@@ -25,6 +27,8 @@ struct weir_client {
     char revision[REVISION_MAX];
     char event_id[EVENT_ID_KEPT]; /* of the newest event that was heard */
     exchange_t *listen;
+    exchange_t *renewing; /* what the session is begun again with: its `initialize`, then `notifications/initialized` */
+    renewal_t renewal;
     weir_timer_t again, burial;
     bool is_tls, is_paused, cannot_listen;
     bool is_finishing; /* it will ask nothing more */
@@ -50,11 +54,22 @@ static const weir_accept_t client_accept = {
 
 static void client_mind_flood(weir_client_t *client)
 {
-    bool is_full = client->in_flight >= (uint64_t)client->listener->conf->max_exchanges;
+    bool is_full = client->renewing != NULL || client->in_flight >= (uint64_t)client->listener->conf->max_exchanges;
     if (client->owner == NULL || is_full == client->is_paused)
         return;
     client->is_paused = is_full;
     client->events->pause(client->owner, is_full);
+}
+
+/* An exchange outlives the token that it was sent with when the session is begun again. */
+static weir_slice_t client_token(const weir_client_t *client, weir_exchange_t *pub)
+{
+    weir_slice_t token = weir_slice_str(client->token);
+    char *copy = token.n == 0 ? NULL : exchange_alloc(pub, token.n);
+    if (copy == NULL)
+        return (weir_slice_t){NULL, 0};
+    memcpy(copy, token.p, token.n);
+    return weir_slice(copy, token.n);
 }
 
 static exchange_t *client_exchange(weir_client_t *client, weir_verb_t verb)
@@ -71,7 +86,7 @@ static exchange_t *client_exchange(weir_client_t *client, weir_verb_t verb)
     pub->is_tls = client->is_tls;
     pub->peer = weir_slice_str(client->peer);
     pub->authorization = weir_slice_str(client->authorization);
-    pub->session_token = weir_slice_str(client->token);
+    pub->session_token = client_token(client, pub);
     pub->revision = weir_slice_str(client->revision);
     weir_list_append(&client->exchanges, &ex->of_client);
     client->in_flight++;
@@ -85,12 +100,15 @@ static void client_forget(weir_client_t *client, exchange_t *ex)
     client->in_flight--;
     if (client->listen == ex)
         client->listen = NULL;
+    if (client->renewing == ex)
+        client->renewing = NULL;
 }
 
 static void client_free(void *arg)
 {
     weir_client_t *client = arg;
     timer_stop(&client->again);
+    renewal_clear(&client->renewal);
     free(client->token);
     free(client->peer);
     free(client->host);
@@ -173,6 +191,103 @@ static void client_begin_session(weir_client_t *client, const exchange_t *ex, we
     client->cannot_listen = false;
 }
 
+/* ---- a session that its server has forgotten ---- */
+
+static void client_tell(weir_client_t *client, weir_slice_t id, int code, const weir_failure_t *failure);
+
+static void client_carry(exchange_t *ex, const weir_message_t *message, weir_buf_t *buf)
+{
+    ex->pub.message = *message;
+    ex->pub.body = (weir_chunk_t){.bytes = message->bytes, .buf = buf};
+    buf_ref(buf);
+}
+
+static exchange_t *client_ask(weir_client_t *client, weir_slice_t bytes, weir_buf_t *buf)
+{
+    weir_message_t message = {.bytes = bytes};
+    exchange_t *ex = NULL;
+    if (message_scan(bytes, &message.envelope) == WEIR_SCAN_OK)
+        ex = client_exchange(client, WEIR_VERB_MESSAGE);
+    if (ex != NULL)
+        client_carry(ex, &message, buf);
+    return ex;
+}
+
+/* Without it the session ends when its server forgets it. */
+static void client_note_initialize(weir_client_t *client, weir_slice_t bytes)
+{
+    if (renewal_note(&client->renewal, bytes) != WEIR_OK)
+        log_write(WEIR_LOG_WARN, "listener %s: %s: no memory to keep its initialize", client->listener->name,
+                  client->peer);
+}
+
+/* One of weir's own messages to the server. */
+static bool client_renew_with(weir_client_t *client, weir_slice_t bytes)
+{
+    weir_buf_t *buf = buf_new(bytes.n);
+    if (buf == NULL)
+        return false;
+    memcpy(buf->data, bytes.p, bytes.n);
+    client->renewing = client_ask(client, weir_slice(buf->data, bytes.n), buf);
+    buf_unref(buf);
+    if (client->renewing == NULL)
+        return false;
+    exchange_start(&client->renewing->pub);
+    return true;
+}
+
+/* The requests that wait for it are answered with what went wrong; the next message that comes tries again. */
+static void client_cannot_renew(weir_client_t *client, const weir_failure_t *failure)
+{
+    weir_chunk_t request;
+    weir_envelope_t env;
+    while (renewal_next(&client->renewal, &request)) {
+        if (message_scan(request.bytes, &env) == WEIR_SCAN_OK && env.kind == WEIR_KIND_REQUEST)
+            client_tell(client, env.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+        buf_unref(request.buf);
+    }
+}
+
+/* The server knows the client again: what it had refused is sent to it now. */
+static void client_renewed(weir_client_t *client)
+{
+    weir_chunk_t request;
+    while (renewal_next(&client->renewal, &request)) {
+        exchange_t *ex = client->owner == NULL ? NULL : client_ask(client, request.bytes, request.buf);
+        buf_unref(request.buf);
+        if (ex != NULL)
+            exchange_start(&ex->pub);
+    }
+}
+
+static void client_renew_on(weir_client_t *client, bool has_session)
+{
+    static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
+    weir_failure_t failure = failure_of(WEIR_REASON_SESSION_NOT_FOUND,
+                                        WEIR_LIT("the server has forgotten the session, and would not begin another"));
+    if (has_session && client_renew_with(client, WEIR_LIT(initialized)))
+        log_write(WEIR_LOG_NOTICE, "listener %s: %s: its session was forgotten by the server and is begun again",
+                  client->listener->name, client->peer);
+    else
+        client_cannot_renew(client, &failure);
+}
+
+/* `ex` was refused because the server does not know its session. */
+static bool client_renew(weir_client_t *client, exchange_t *ex)
+{
+    renewal_t *renewal = &client->renewal;
+    weir_chunk_t request = {.bytes = ex->pub.message.bytes, .buf = ex->pub.body.buf};
+    bool is_stale = !weir_slice_eq(ex->pub.session_token, weir_slice_str(client->token));
+    if (client->owner == NULL || renewal->initialize == NULL)
+        return false;
+    if (ex->pub.verb == WEIR_VERB_MESSAGE && (request.buf == NULL || renewal_keep(renewal, &request) != WEIR_OK))
+        return false;
+    if (is_stale && client->renewing == NULL)
+        client_renewed(client);
+    return is_stale || client->renewing != NULL ||
+           client_renew_with(client, weir_slice(renewal->initialize, renewal->initialize_n));
+}
+
 /* ---- the way back ---- */
 
 static int client_write(weir_client_t *client, const weir_chunk_t *parts, size_t n)
@@ -196,13 +311,16 @@ static int client_reply(weir_exchange_t *pub, const weir_chunk_t *parts, size_t 
 {
     weir_client_t *client = pub->client;
     exchange_t *ex = exchange_of(pub);
+    bool is_renewing = ex == client->renewing;
     if (ex == client->listen)
         client_note_event(client, event_id);
     if (is_final && n == 1 && is_method(ex, WEIR_LIT("initialize")))
         client_begin_session(client, ex, parts[0].bytes);
     if (is_final)
         client_forget(client, ex);
-    int result = client_write(client, parts, n);
+    int result = is_renewing ? WEIR_OK : client_write(client, parts, n);
+    if (is_renewing && is_final)
+        client_renew_on(client, pub->session_grant.n > 0);
     if (is_final)
         client_settle(client);
     return result;
@@ -214,7 +332,10 @@ static void client_end(weir_exchange_t *pub)
     exchange_t *ex = exchange_of(pub);
     bool was_listening = ex == client->listen;
     bool is_initialized = is_method(ex, WEIR_LIT("notifications/initialized"));
+    bool is_renewing = ex == client->renewing;
     client_forget(client, ex);
+    if (is_renewing)
+        client_renewed(client);
     if (is_initialized)
         client_listen(client);
     else if (was_listening)
@@ -231,24 +352,30 @@ static void client_tell(weir_client_t *client, weir_slice_t id, int code, const 
         (void)client_write(client, &chunk, 1);
 }
 
-static void client_fail(weir_exchange_t *pub, const weir_failure_t *failure)
+/* Nobody will answer this one any more. */
+static void client_lose(weir_client_t *client, exchange_t *ex, const weir_failure_t *failure, bool was_listening)
 {
-    weir_client_t *client = pub->client;
-    exchange_t *ex = exchange_of(pub);
-    bool was_listening = ex == client->listen;
-    bool is_asked = pub->message.envelope.kind == WEIR_KIND_REQUEST;
-    bool is_over = failure->reason == WEIR_REASON_SESSION_NOT_FOUND && pub->verb != WEIR_VERB_END;
-    client_forget(client, ex);
-    if (is_asked)
-        client_tell(client, pub->message.envelope.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+    if (ex->pub.message.envelope.kind == WEIR_KIND_REQUEST)
+        client_tell(client, ex->pub.message.envelope.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
     if (was_listening && failure->reason == WEIR_REASON_BAD_METHOD)
         client->cannot_listen = true; /* the server says nothing unasked */
     else if (was_listening)
         client_listen_again(client);
-    if (is_over && client->owner != NULL) {
-        free(client->token);
-        client->token = NULL;
-        client->events->end(client->owner, "its session is over");
+}
+
+static void client_fail(weir_exchange_t *pub, const weir_failure_t *failure)
+{
+    weir_client_t *client = pub->client;
+    exchange_t *ex = exchange_of(pub);
+    bool was_listening = ex == client->listen, is_renewing = ex == client->renewing;
+    bool is_over = failure->reason == WEIR_REASON_SESSION_NOT_FOUND && pub->verb != WEIR_VERB_END;
+    client_forget(client, ex);
+    if (is_renewing) {
+        client_cannot_renew(client, failure);
+    } else if (!is_over || !client_renew(client, ex)) {
+        client_lose(client, ex, failure, was_listening);
+        if (is_over && client->owner != NULL)
+            client->events->end(client->owner, "its session is over");
     }
     client_settle(client);
 }
@@ -280,9 +407,9 @@ static void client_submit(weir_client_t *client, const weir_message_t *message, 
         client->events->end(client->owner, "out of memory");
         return;
     }
-    ex->pub.message = *message;
-    ex->pub.body = (weir_chunk_t){.bytes = message->bytes, .buf = buf};
-    buf_ref(buf);
+    client_carry(ex, message, buf);
+    if (weir_slice_eq(message->envelope.method, WEIR_LIT("initialize")))
+        client_note_initialize(client, message->bytes);
     exchange_start(&ex->pub);
 }
 
@@ -389,6 +516,7 @@ weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *
     weir_list_init(&client->again.node);
     weir_list_init(&client->burial.node);
     weir_list_init(&client->exchanges);
+    renewal_init(&client->renewal);
     if (client->target != NULL)
         return client;
     client_free(client);

@@ -10,7 +10,8 @@
  *   notifications/cancelled                   passed on where the server's era has it, and its exchange ends
  *   initialize answered, with a session       the token is kept
  *   notifications/initialized taken           an exchange that listens; opened again when the server ends it
- *   the session is gone                       the answer says so, the connection ends
+ *   the server has forgotten the session      it is begun again with the client's own `initialize`; what was refused is sent again, and the
+ *                                             transport reads on. Where that fails its requests are told; the next tries again
  *   max_exchanges in flight                   the transport stops reading until one ends
  *   the client has gone                       its exchanges end, its session ends, then its memory goes
  *

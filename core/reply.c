@@ -10,12 +10,13 @@
 #include "proc.h"
 #include "timer.h"
 
-/* The first of an answer: from here on the request is not needed any more. */
+/* The first of an answer: from here on the request is not needed any more, but by a client whose session the server does not know. */
 static void reply_begin(exchange_t *ex, uint16_t status)
 {
     ex->state = EXCHANGE_REPLYING;
     ex->status = status;
-    exchange_release_request(ex);
+    if (status != 404)
+        exchange_release_request(ex);
 }
 
 /* A stream may be silent as long as it likes once it is open; an answer that has begun may not stall. */
