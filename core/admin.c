@@ -22,6 +22,7 @@
 #include "command.h"
 #include "http1.h"
 #include "log.h"
+#include "metrics.h"
 #include "proc.h"
 #include "status.h"
 #include "stream.h"
@@ -105,14 +106,13 @@ static void visitor_refuse(visitor_t *v, uint16_t status)
     visitor_answer(v, &(answer_t){.status = status, .type = "text/plain"}, false);
 }
 
-static void answer_status(visitor_t *v, bool is_head_only)
+/* `text` is freed; NULL: there was no memory for it. */
+static void answer_text(visitor_t *v, const char *type, char *text, bool is_head_only)
 {
-    char *text = status_text(v->admin->is_ready);
-    if (text == NULL) {
+    if (text == NULL)
         visitor_refuse(v, 500);
-        return;
-    }
-    visitor_answer(v, &(answer_t){200, "application/json", text}, is_head_only);
+    else
+        visitor_answer(v, &(answer_t){200, type, text}, is_head_only);
     free(text);
 }
 
@@ -172,14 +172,16 @@ static void visitor_serve(visitor_t *v, const weir_head_t *head)
         return;
     }
     bool is_head_only = weir_slice_eq(head->method, WEIR_LIT("HEAD"));
-    bool is_known =
-        path_is(head->target, "/healthz") || path_is(head->target, "/readyz") || path_is(head->target, "/status");
+    bool is_known = path_is(head->target, "/healthz") || path_is(head->target, "/readyz") ||
+                    path_is(head->target, "/status") || path_is(head->target, "/metrics");
     if (!is_known)
         visitor_refuse(v, 404);
     else if (!is_head_only && !weir_slice_eq(head->method, WEIR_LIT("GET")))
         visitor_refuse(v, 405);
     else if (path_is(head->target, "/status"))
-        answer_status(v, is_head_only);
+        answer_text(v, "application/json", status_text(v->admin->is_ready), is_head_only);
+    else if (path_is(head->target, "/metrics"))
+        answer_text(v, METRICS_TYPE, metrics_text(v->admin->is_ready), is_head_only);
     else if (path_is(head->target, "/readyz"))
         answer_ready(v, is_head_only);
     else

@@ -1,4 +1,4 @@
-/* admin.h: the address for operators: /healthz, /readyz, /status. Served by every worker on one shared socket with a small HTTP/1.0
+/* admin.h: the address for operators: /healthz, /readyz, /status, /metrics. Served by every worker on one shared socket with a small HTTP/1.0
  * service of its own: one request, one reply, close.
  */
 #ifndef ADMIN_H

@@ -39,7 +39,7 @@ const weir_option_t conf_top_sections[] = {
      .doc = "processes that serve clients: a number from 1 to 256, or auto: one per core"},
     {.name = "log", .doc = "the error log"},
     {.name = "access_log", .doc = "one line per exchange"},
-    {.name = "admin", .doc = "/healthz, /readyz and /status for operators"},
+    {.name = "admin", .doc = "/healthz, /readyz, /status and /metrics for operators"},
     {.name = "listeners", .doc = "where clients arrive"},
     {.name = "upstreams", .doc = "named groups of servers"},
     END,

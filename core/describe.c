@@ -1,6 +1,7 @@
 /* describe.c: what a module's tables say, as text. */
 #include "describe.h"
 
+#include "figures.h"
 #include "option.h"
 
 static const char *type_name(const weir_option_t *option)
@@ -57,6 +58,20 @@ static void print_table(FILE *out, const char *where, const weir_option_t *table
         print_option(out, table);
 }
 
+static void print_figures(FILE *out, const weir_module_t *module)
+{
+    static const char *const kinds[] = {
+        [WEIR_FIGURE_GAUGE] = "gauge", [WEIR_FIGURE_COUNTER] = "counter", [WEIR_FIGURE_STATE] = "state"};
+    if (module->figures == NULL || module->figures->path == NULL)
+        return;
+    fputs("\nFigures in /status and at /metrics:\n", out);
+    for (const weir_figure_t *figure = module->figures; figure->path != NULL; figure++) {
+        char metric[128];
+        figure_metric(metric, sizeof(metric), module->name, figure);
+        fprintf(out, "  %-36s %s, %s\n  %-36s   %s\n", figure->path, kinds[figure->kind], metric, "", figure->doc);
+    }
+}
+
 /* A word of a list, with what joins it to the one before. */
 static void print_word(FILE *out, const char *word, int *n)
 {
@@ -99,4 +114,5 @@ void describe_module(FILE *out, const weir_module_t *module, const char *file)
         print_table(out, "Options of a server", transport->connect->server_options);
     }
     print_table(out, "Options in a chain", module->options);
+    print_figures(out, module);
 }

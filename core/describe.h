@@ -9,7 +9,7 @@
 /* One line: name, what it can do, its one line of documentation. */
 void describe_line(FILE *out, const weir_module_t *module);
 
-/* All of it: each table of options, with types, ranges and defaults. */
+/* All of it: each table of options, with types, ranges and defaults; its figures. */
 void describe_module(FILE *out, const weir_module_t *module, const char *file);
 
 #endif

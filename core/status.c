@@ -254,7 +254,7 @@ static json_t *process_status(void)
                      (json_int_t)proc->generation);
 }
 
-char *status_text(bool is_ready)
+json_t *status_tree(bool is_ready)
 {
     json_t *status =
         json_pack("{s:s, s:o, s:b}", "version", WEIR_VERSION, "worker", process_status(), "draining", !is_ready);
@@ -266,6 +266,12 @@ char *status_text(bool is_ready)
         json_object_set_new(status, "clients", json_integer((json_int_t)other.gauges[STATS_CLIENTS]));
         json_object_set_new(status, stats_name(proc->stats, STATS_ROW_OTHER), other_status(&other));
     }
+    return status;
+}
+
+char *status_text(bool is_ready)
+{
+    json_t *status = status_tree(is_ready);
     char *text = json_dumps(status, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(status);
     return text;

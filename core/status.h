@@ -6,6 +6,11 @@
 
 #include <stdbool.h>
 
+struct json_t;
+
+/* The same as a tree, which belongs to the caller. NULL when there is no memory. */
+struct json_t *status_tree(bool is_ready);
+
 /* One JSON object as text; the caller frees it. NULL when there is no memory. */
 char *status_text(bool is_ready);
 

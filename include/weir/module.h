@@ -8,7 +8,7 @@
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
  *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of
- *             operators, balancers
+ *             operators, balancers, figures
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
@@ -17,6 +17,7 @@
 #include "codec.h"
 #include "error.h"
 #include "exchange.h"
+#include "figure.h"
 #include "framing.h"
 #include "lane.h"
 
@@ -460,6 +461,7 @@ typedef struct weir_module {
     const weir_link_module_t *link;
     const weir_balancer_t *balancer;
     const weir_codec_t *codec;
+    const weir_figure_t *figures; /* of what `status` shows; NULL: none */
 } weir_module_t;
 
 /* Every module says this once: WEIR_MODULE = { WEIR_MODULE_HEADER, .name = "…", … }; */

@@ -271,15 +271,16 @@ static int breaker_command(void *self, weir_server_t *server, const char *word, 
 
 /* ---- what operators see ---- */
 
+static const char *const state_names[] = {"closed", "open", "half_open", "held_open", NULL};
+
 static void guard_status(const breaker_t *b, const guard_t *g, weir_status_t *status)
 {
-    static const char *const names[] = {"closed", "open", "half_open", "held_open"};
     circuit_t *c = g->circuit;
     circuit_state_t state = circuit_state(c);
     uint64_t now = b->host->now_ms();
     char text[32];
     status->enter(status, g->server->name);
-    status->text(status, "state", names[state]);
+    status->text(status, "state", state_names[state]);
     status->number(status, "failures_in_a_row", state == CIRCUIT_CLOSED ? circuit_count(c) : 0);
     status->number(status, "probes_succeeded", state == CIRCUIT_HALF_OPEN ? circuit_count(c) : 0);
     status->number(status, "probes_in_flight", circuit_probes(c, now));
@@ -383,6 +384,25 @@ static const weir_option_t breaker_options[] = {
     {.name = NULL},
 };
 
+static const weir_figure_t breaker_figures[] = {
+    WEIR_COUNTER("refused", "Exchanges that no circuit let through"),
+    {.path = "circuits/{server}/state",
+     .kind = WEIR_FIGURE_STATE,
+     .states = state_names,
+     .doc = "The state that the circuit of a server is in"},
+    WEIR_GAUGE("circuits/{server}/failures_in_a_row", "Failures since the last success, while the circuit is closed"),
+    WEIR_GAUGE("circuits/{server}/probes_succeeded", "Probes that succeeded, while the circuit is half-open"),
+    WEIR_GAUGE("circuits/{server}/probes_in_flight", "Probes that have not ended"),
+    WEIR_GAUGE("circuits/{server}/retry_in_ms", "Time until an open circuit lets a probe through"),
+    WEIR_COUNTER("circuits/{server}/failures", "Failures of a server"),
+    WEIR_COUNTER("circuits/{server}/probes", "Exchanges that a half-open circuit let through"),
+    WEIR_COUNTER("circuits/{server}/opened", "How often the circuit opened"),
+    WEIR_COUNTER("circuits/{server}/half_opened", "How often the circuit became half-open"),
+    WEIR_COUNTER("circuits/{server}/closed", "How often the circuit closed again"),
+    WEIR_COUNTER("circuits/{server}/held", "How often an operator opened the circuit"),
+    {.path = NULL},
+};
+
 static const weir_exchange_module_t breaker_module = {
     .flags = WEIR_SEES_SERVERS,
     .state_size = sizeof(trip_t),
@@ -406,4 +426,5 @@ WEIR_MODULE = {
     .options = breaker_options,
     .options_size = sizeof(options_t),
     .exchange = &breaker_module,
+    .figures = breaker_figures,
 };

@@ -292,6 +292,35 @@ static const weir_option_t pool_options[] = {
     {.name = NULL},
 };
 
+static const weir_figure_t pool_figures[] = {
+    WEIR_GAUGE("waiting", "Exchanges that wait for a link"),
+    WEIR_COUNTER("waited", "Exchanges that had to wait for a link"),
+    WEIR_GAUGE("servers/{server}/links", "Links to a server, in whatever state"),
+    WEIR_GAUGE("servers/{server}/connecting", "Links that are being opened"),
+    WEIR_GAUGE("servers/{server}/idle", "Links that are open and carry nothing"),
+    WEIR_GAUGE("servers/{server}/busy", "Links that are in use"),
+    WEIR_COUNTER("servers/{server}/opened", "Links that were begun to be opened"),
+    WEIR_COUNTER("servers/{server}/failed", "Links that could not be opened"),
+    WEIR_GAUGE("servers/{server}/in_flight", "Exchanges on their way to a server, or with it"),
+    WEIR_COUNTER("servers/{server}/requests", "Exchanges that a server was chosen for, and that have ended"),
+    WEIR_COUNTER("servers/{server}/errors", "Of them, those that the server failed"),
+    WEIR_GAUGE("servers/{server}/latency_us", "Time that a server took to answer lately, on average"),
+    {.path = "servers/{server}/score/total",
+     .metric = "score",
+     .doc = "Health: 0.5 latency + 0.3 errors + 0.2 age; 1 is best"},
+    WEIR_GAUGE("servers/{server}/score/latency", "1 - average latency / 50 ms, not below 0"),
+    WEIR_GAUGE("servers/{server}/score/errors", "1 - errors / requests"),
+    WEIR_GAUGE("servers/{server}/score/age", "1 while links are younger than an hour, 0.8 than a day, then 0.5"),
+    WEIR_COUNTER("servers/{server}/checks", "Health checks"),
+    WEIR_COUNTER("servers/{server}/checks_failed", "Health checks that a server failed"),
+    WEIR_COUNTER("servers/{server}/ejected", "How often a process began to leave a server alone"),
+    WEIR_GAUGE("servers/{server}/ejected_now", "Processes that leave a server alone"),
+    WEIR_COUNTER("servers/{server}/aged", "Links that were closed since they were older than max_age"),
+    WEIR_COUNTER("servers/{server}/grown", "Links that were opened before they were needed"),
+    WEIR_COUNTER("servers/{server}/shrunk", "Links that were closed since they were not needed"),
+    {.path = NULL},
+};
+
 static const weir_exchange_module_t pool_module = {
     .flags = WEIR_OWNS_LINKS,
     .state_size = sizeof(wait_t),
@@ -311,4 +340,5 @@ WEIR_MODULE = {
     .options = pool_options,
     .options_size = sizeof(pool_options_t),
     .exchange = &pool_module,
+    .figures = pool_figures,
 };
