@@ -11,6 +11,7 @@
 #include "ids.h"
 #include "log.h"
 #include "param.h"
+#include "places.h"
 #include "proc.h"
 
 #define CHANNEL_LIMIT (64u << 20) /* unsent bytes to a keeper that does not read */
@@ -126,15 +127,22 @@ static void channel_send(exchange_t *ex)
     memcpy(head.session, ex->session_id, sizeof(head.session));
     bool is_mirrored = params_concern(ex);
     weir_slice_t extra = is_mirrored ? params_fields(ex) : ex->pub.last_event_id;
+    places_t places;
+    bool is_scanned =
+        ex->pub.verb == WEIR_VERB_MESSAGE && places_of(&ex->pub.message.envelope, ex->pub.body.bytes, &places);
     frame_t frame = {
         .word = FRAME_CALL,
-        .flags = (ex->has_session ? FRAME_HAS_SESSION : 0) | (is_mirrored ? FRAME_MIRRORED : 0),
+        .flags = (ex->has_session ? FRAME_HAS_SESSION : 0) | (is_mirrored ? FRAME_MIRRORED : 0) |
+                 (is_scanned ? FRAME_SCANNED : 0),
         .arg = (uint16_t)(ex->pub.verb | ex->pub.era << 8),
         .id = ex->channel_id,
         .extra = (uint32_t)extra.n,
     };
-    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)&head, sizeof(head))}, {.bytes = extra}, ex->pub.body};
-    wire_write(&channel->wire, &frame, parts, 3);
+    weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)&head, sizeof(head))},
+                            {.bytes = weir_slice((const char *)&places, is_scanned ? sizeof(places) : 0)},
+                            {.bytes = extra},
+                            ex->pub.body};
+    wire_write(&channel->wire, &frame, parts, 4);
 }
 
 /* Its exchange has ended here. */

@@ -5,7 +5,8 @@
  *
  *   word     from    argument   payload                                          means
  *   CALL     worker  verb, era  call head, last event id, message                serve this
- *                               MIRRORED: call head, fields (param.h), message
+ *                               MIRRORED: fields (param.h) in the place of the last event id
+ *                               SCANNED: places (places.h) behind the call head
  *   CANCEL   worker  reason     -                                                its exchange has ended; nobody waits
  *   PAUSE    worker  1 or 0     -                                                the client is full, takes bytes again
  *   SESSION  keeper  -          session id, negotiated revision                  the reply grants this session
@@ -35,6 +36,7 @@ typedef enum frame_word {
 #define FRAME_FINAL 0x1u       /* MESSAGE: the last one */
 #define FRAME_HAS_SESSION 0x2u /* CALL: of a session */
 #define FRAME_MIRRORED 0x4u    /* CALL: its client repeats parameters in fields of its head */
+#define FRAME_SCANNED 0x8u     /* CALL: what the worker has found in the message comes with it */
 
 typedef struct frame {
     uint32_t n; /* bytes of payload */

@@ -80,7 +80,7 @@ static exchange_t *exchange_take(exchanges_t *all)
     weir_list_remove(&ex->node);
     all->nspare--;
     arena_t *arena = ex->arena;
-    memset(ex, 0, sizeof(*ex));
+    memset(ex, 0, offsetof(exchange_t, note));
     ex->arena = arena;
     return ex;
 }
@@ -103,6 +103,7 @@ weir_exchange_t *exchange_new(weir_listener_t *listener, void *client)
     exchange_t *ex = exchange_take(all);
     if (ex == NULL)
         return NULL;
+    ex->note.method_n = ex->note.name_n = ex->note.trace_n = 0;
     ex->pub.magic = WEIR_EXCHANGE_MAGIC;
     ex->pub.listener = listener;
     ex->pub.client = client;
@@ -172,7 +173,7 @@ void exchange_release_request(exchange_t *ex)
     weir_exchange_t *pub = &ex->pub;
     weir_slice_t id = pub->message.envelope.id;
     if (id.n > 0 && ex->id == NULL) {
-        ex->id = exchange_alloc(pub, id.n);
+        ex->id = id.n <= sizeof(ex->id_room) ? ex->id_room : exchange_alloc(pub, id.n);
         if (ex->id != NULL)
             memcpy(ex->id, id.p, id.n);
     }

@@ -37,6 +37,7 @@ typedef enum exchange_state {
 
 #define EXCHANGE_NOTE_MAX 64
 #define EXCHANGE_STATE_MAX 192
+#define EXCHANGE_ID_INLINE 24
 
 /* What the access log wants to say after the request's own bytes have gone. */
 typedef struct exchange_note {
@@ -86,9 +87,11 @@ typedef struct exchange {
     weir_list_t of_client;     /* in the list of a client on a stream transport */
     weir_slice_t host, target; /* where it goes when no head says it */
     weir_slice_t version;      /* negotiated in the session */
-    exchange_note_t note;
-    _Alignas(16) char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
     void *state_base;
+    /* From here on nothing is zeroed when an exchange begins: see exchange_new(). */
+    exchange_note_t note;
+    char id_room[EXCHANGE_ID_INLINE];             /* where `id` points to when it fits */
+    _Alignas(16) char states[EXCHANGE_STATE_MAX]; /* per-exchange states of the chain's modules, when they fit */
 } exchange_t;
 
 static inline exchange_t *exchange_of(const weir_exchange_t *pub)

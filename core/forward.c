@@ -36,6 +36,8 @@ static bool exchange_make_states(exchange_t *ex, upstream_t *up)
     ex->state_base = ex->states;
     if (up->state_size > sizeof(ex->states))
         ex->state_base = exchange_alloc(&ex->pub, up->state_size);
+    else
+        memset(ex->states, 0, up->state_size);
     return ex->state_base != NULL;
 }
 
@@ -136,7 +138,6 @@ static void exchange_fall_back(exchange_t *ex, upstream_t *up, weir_slice_t why)
     ex->server = NULL;
     ex->entered = ex->chain_at = 0;
     ex->retry_after_ms = 0;
-    memset(ex->states, 0, sizeof(ex->states));
     ex->upstream = up;
     ex->pub.upstream = &up->pub;
     ex->state = EXCHANGE_NEW;

@@ -11,6 +11,7 @@
 #include "exchanges.h"
 #include "log.h"
 #include "message.h"
+#include "places.h"
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
@@ -196,10 +197,23 @@ static void inlet_serve(exchange_t *ex, const frame_t *frame, const uint8_t *ses
         inlet_serve_session(ex, session);
 }
 
+/* What the worker has found in the message, when it says so and it can be true. */
+static bool inlet_read_message(weir_message_t *message, const frame_t *frame, weir_slice_t places)
+{
+    places_t found;
+    if (frame->flags & FRAME_SCANNED) {
+        memcpy(&found, places.p, sizeof(found));
+        if (places_read(&found, message->bytes, &message->envelope))
+            return true;
+    }
+    return message_scan(message->bytes, &message->envelope) == WEIR_SCAN_OK;
+}
+
 static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payload)
 {
     call_head_t head;
-    if (payload.n < sizeof(head) + frame->extra)
+    weir_slice_t places = weir_slice(payload.p + sizeof(head), frame->flags & FRAME_SCANNED ? sizeof(places_t) : 0);
+    if (payload.n < sizeof(head) + places.n || payload.n - sizeof(head) - places.n < frame->extra)
         return;
     memcpy(&head, payload.p, sizeof(head));
     weir_exchange_t *pub = exchange_new((weir_listener_t *)&inlet_listener, inlet);
@@ -210,21 +224,21 @@ static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payloa
     ex->upstream = upstream_by_digest(head.upstream);
     pub->verb = frame->arg & 0xff;
     pub->era = frame->arg >> 8;
-    weir_slice_t extra = weir_slice(payload.p + sizeof(head), frame->extra);
+    weir_slice_t extra = weir_slice(places.p + places.n, frame->extra);
     ex->is_mirrored = frame->flags & FRAME_MIRRORED;
     if (ex->is_mirrored)
         ex->fields = extra;
     else
         pub->last_event_id = extra;
-    size_t skip = sizeof(head) + frame->extra;
-    pub->message.bytes = weir_slice(payload.p + skip, payload.n - skip);
+    const char *begin = extra.p + extra.n;
+    pub->message.bytes = weir_slice(begin, payload.n - (size_t)(begin - payload.p));
     pub->body = (weir_chunk_t){.bytes = pub->message.bytes, .buf = inlet->wire.in};
     buf_ref(inlet->wire.in);
     if (!inlet_place(inlet, ex)) {
         exchange_end(ex, WEIR_REASON_INTERNAL);
         return;
     }
-    if (pub->verb == WEIR_VERB_MESSAGE && message_scan(pub->message.bytes, &pub->message.envelope) != WEIR_SCAN_OK) {
+    if (pub->verb == WEIR_VERB_MESSAGE && !inlet_read_message(&pub->message, frame, places)) {
         exchange_fail(pub, WEIR_REASON_NOT_JSONRPC, "the message is no JSON-RPC message");
         return;
     }
