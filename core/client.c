@@ -79,8 +79,8 @@ static exchange_t *client_exchange(weir_client_t *client, weir_verb_t verb)
         return NULL;
     exchange_t *ex = exchange_of(pub);
     ex->accept = &client_accept;
-    ex->host = weir_slice_str(client->host);
-    ex->target = weir_slice_str(client->target);
+    pub->host = weir_slice_str(client->host);
+    pub->target = weir_slice_str(client->target);
     pub->verb = verb;
     pub->wants_messages = true;
     pub->is_tls = client->is_tls;

@@ -112,7 +112,7 @@ weir_exchange_t *exchange_new(weir_listener_t *listener, void *client)
     weir_list_init(&ex->timer.node);
     weir_list_init(&ex->on_link);
     weir_list_init(&ex->of_client);
-    ex->target = WEIR_LIT("/");
+    ex->pub.target = WEIR_LIT("/");
     weir_list_init(&ex->pub.carrier_node);
     ex->start_us = clock_us();
     weir_list_append(&all->live, &ex->node);

@@ -64,8 +64,8 @@ void exchange_start(weir_exchange_t *pub)
     exchange_take_note(ex);
     if (pub->era == WEIR_ERA_UNKNOWN)
         pub->era = era_of(pub);
-    weir_slice_t host = pub->head == NULL ? ex->host : weir_head_value(pub->head, WEIR_FIELD_HOST);
-    weir_slice_t target = pub->head == NULL ? ex->target : pub->head->target;
+    weir_slice_t host = pub->head == NULL ? pub->host : weir_head_value(pub->head, WEIR_FIELD_HOST);
+    weir_slice_t target = pub->head == NULL ? pub->target : pub->head->target;
     upstream_t *up = listener_route(pub->listener, host, target);
     if (up == NULL) {
         exchange_fail(pub, WEIR_REASON_NOT_FOUND, "listener %s has no route for %.*s", pub->listener->name,

@@ -163,6 +163,7 @@ static const weir_host_t table = {
     .stream_taken = stream_taken,
     .stream_is_untaken = stream_is_untaken,
     .link_lost = calls_lost,
+    .link_retire = link_retire,
 };
 
 const weir_host_t *host_table(void)

@@ -121,20 +121,13 @@ static void upstream_revive(upstream_t *up)
     timer_stop(&up->retirement);
 }
 
-static bool is_kept(const conf_upstream_t *conf)
-{
-    const weir_module_t *module = modules_find(proc->modules, conf->transport);
-    return module != NULL && module->transport != NULL && module->transport->connect != NULL &&
-           (module->transport->connect->flags & WEIR_CONNECT_KEPT);
-}
-
 /* Make what is new into `fresh`; on failure nothing has changed. */
 static int upstreams_make(config_t *config, weir_list_t *fresh, weir_error_t *err)
 {
     for (size_t i = 0; i < config->nupstreams; i++) {
         const conf_upstream_t *conf = &config->upstreams[i];
         upstream_t *up;
-        if (!is_kept(conf) || upstream_by_digest(conf->digest) != NULL)
+        if (!upstream_is_kept(config, conf) || upstream_by_digest(conf->digest) != NULL)
             continue;
         if (upstream_new(config, conf, &up, err) != WEIR_OK) {
             WEIR_LIST_EACH(fresh, it)

@@ -19,16 +19,17 @@ static void link_bury(void *arg)
     free(link);
 }
 
-/* The one place where a link changes its state; tells the chain's link owner. */
+/* The one place where a link changes its state; tells the chain's link owner, who hears DOWN once. */
 static void link_move(link_t *link, weir_link_state_t state, const char *why)
 {
     static const weir_link_event_t events[] = {
         [WEIR_LINK_IDLE] = WEIR_LINK_EVENT_FREE,
         [WEIR_LINK_DEAD] = WEIR_LINK_EVENT_DOWN,
+        [WEIR_LINK_LEAVING] = WEIR_LINK_EVENT_DOWN,
     };
     weir_link_state_t old = link->pub.state;
     link->pub.state = state;
-    if (state == WEIR_LINK_BUSY)
+    if (state == WEIR_LINK_BUSY || old == WEIR_LINK_LEAVING)
         return;
     weir_link_event_t event =
         old == WEIR_LINK_CONNECTING && state == WEIR_LINK_IDLE ? WEIR_LINK_EVENT_UP : events[state];
@@ -122,10 +123,18 @@ void link_close(weir_link_t *pub, weir_reason_t reason, const char *why)
     link_die(link, reason, why);
 }
 
+void link_retire(weir_link_t *pub, const char *why)
+{
+    if (pub->state == WEIR_LINK_IDLE)
+        link_close(pub, WEIR_REASON_NONE, why);
+    else if (pub->state == WEIR_LINK_BUSY)
+        link_move(link_of(pub), WEIR_LINK_LEAVING, why);
+}
+
 int link_lease(weir_link_t *pub, exchange_t *ex)
 {
     link_t *link = link_of(pub);
-    bool is_shared = link_upstream(link)->connect->flags & WEIR_CONNECT_STREAM;
+    bool is_shared = link_upstream(link)->pub.is_shared;
     if (pub->state != WEIR_LINK_IDLE && !(pub->state == WEIR_LINK_BUSY && is_shared))
         return WEIR_EFULL;
     pub->exchanges++;
@@ -157,16 +166,16 @@ void link_release(link_t *link, exchange_t *ex, bool is_whole)
     weir_list_remove(&ex->on_link);
     ex->link = NULL;
     link->pub.exchanges--;
-    bool is_stream = link_upstream(link)->connect->flags & WEIR_CONNECT_STREAM;
-    if (!is_stream) {
-        if (!is_whole && link->pub.state != WEIR_LINK_DEAD)
-            link_upstream(link)->connect->abandon(&link->pub, &ex->pub);
-        ex->pub.link = NULL;
-        return;
-    }
+    const upstream_t *up = link_upstream(link);
+    if (!(up->connect->flags & WEIR_CONNECT_STREAM) && !is_whole && link->pub.state != WEIR_LINK_DEAD)
+        up->connect->abandon(&link->pub, &ex->pub);
     ex->pub.link = NULL;
-    if (link->pub.state == WEIR_LINK_BUSY && link->pub.exchanges == 0 && link->session == NULL)
+    if (!up->pub.is_shared || link->pub.exchanges > 0)
+        return;
+    if (link->pub.state == WEIR_LINK_BUSY && link->session == NULL)
         link_move(link, WEIR_LINK_IDLE, NULL);
+    else if (link->pub.state == WEIR_LINK_LEAVING)
+        link_close(&link->pub, WEIR_REASON_NONE, "its last exchange has ended");
 }
 
 void link_free_again(weir_link_t *pub)
@@ -204,8 +213,13 @@ static void link_forget(exchange_t *ex, weir_reason_t reason)
 
 static void link_pause(exchange_t *ex, bool is_paused)
 {
-    if (ex->link != NULL)
-        ex->upstream->connect->pause(&ex->link->pub, is_paused);
+    const weir_connect_t *connect = ex->upstream->connect;
+    if (ex->link == NULL)
+        return;
+    if (connect->hold != NULL)
+        connect->hold(&ex->link->pub, &ex->pub, is_paused);
+    else
+        connect->pause(&ex->link->pub, is_paused);
 }
 
 const carrier_t link_carrier = {.send = link_send, .forget = link_forget, .pause = link_pause};

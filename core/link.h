@@ -9,6 +9,10 @@
  *   BUSY        last exchange released    IDLE     told FREE (not while a session owns it, nor before the transport says
  *                                                  link_free_again() for a link of one exchange at a time)
  *   BUSY        link_down                 DEAD     its exchanges fail, its session ends, told DOWN
+ *   BUSY        link_retire               LEAVING  told DOWN: nobody gets it any more
+ *   LEAVING     last exchange released    DEAD
+ *   LEAVING     link_down                 DEAD     its exchanges fail
+ *   IDLE        link_retire               DEAD     told DOWN
  *   any         link_close                DEAD     the same, at our own wish
  */
 #ifndef LINK_H
@@ -44,6 +48,7 @@ void link_up(weir_link_t *link);
 void link_down(weir_link_t *link, weir_reason_t reason, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void link_close(weir_link_t *link, weir_reason_t reason, const char *why);
 void link_free_again(weir_link_t *link);
+void link_retire(weir_link_t *link, const char *why);
 
 /* Bind an exchange; WEIR_EFULL when the link cannot take one more. Release undoes it; is_whole says that its reply came to its
  * end, otherwise the transport is told to abandon it. */

@@ -123,9 +123,6 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
             up->conf->transport);
     up->connect = module->transport->connect;
     up->transport = up->conf->transport;
-    up->pub.is_shared = up->connect->flags & WEIR_CONNECT_STREAM;
-    up->is_kept = proc->kind == PROC_WORKER && (up->connect->flags & WEIR_CONNECT_KEPT);
-    up->carrier = carrier_of(up);
     up->pub.options = arena_alloc(up->arena, up->connect->upstream_options_size + 1);
     if (up->pub.options == NULL)
         return weir_error(err, "upstream %s: no memory for its options", up->pub.name);
@@ -135,7 +132,24 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
         {conf_upstream_sections, NULL, "an upstream"},
         {up->connect->upstream_options, up->pub.options, up->transport},
     };
-    return options_read_sets(&config->source, up->arena, sets, 3, up->conf->node, err);
+    if (options_read_sets(&config->source, up->arena, sets, 3, up->conf->node, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (up->connect->variant != NULL)
+        up->connect = up->connect->variant(up->pub.options);
+    up->pub.is_shared = up->connect->flags & (WEIR_CONNECT_STREAM | WEIR_CONNECT_SHARED);
+    up->is_kept = proc->kind == PROC_WORKER && (up->connect->flags & WEIR_CONNECT_KEPT);
+    up->carrier = carrier_of(up);
+    return WEIR_OK;
+}
+
+bool upstream_is_kept(const config_t *config, const conf_upstream_t *conf)
+{
+    upstream_t up = {.conf = conf, .arena = arena_new(1024), .pub.name = conf->name};
+    if (up.arena == NULL)
+        return false;
+    bool is_kept = upstream_transport(config, &up, NULL) == WEIR_OK && (up.connect->flags & WEIR_CONNECT_KEPT);
+    arena_free(up.arena);
+    return is_kept;
 }
 
 static int server_options(const config_t *config, upstream_t *up, server_t *server, const conf_server_t *conf,

@@ -79,6 +79,8 @@ static inline upstream_t *upstream_of(const weir_upstream_t *pub)
 /* Make an upstream: find its transport, read all options, make the chain's instances. Nothing is opened or started. The
  * configuration must outlive it. */
 int upstream_new(const config_t *config, const conf_upstream_t *conf, upstream_t **out, weir_error_t *err);
+/* Whether its links live in a keeper, as its transport and its options say. */
+bool upstream_is_kept(const config_t *config, const conf_upstream_t *conf);
 /* Begin to serve: the module that owns links may open some. */
 void upstream_start(upstream_t *up);
 /* Close all links, destroy the instances. No exchange may be left on it. */

@@ -148,6 +148,7 @@ struct weir_exchange {
     bool is_watched;            /* a module of the chain looks at messages of the reply: it must come readable */
     weir_slice_t revision;      /* of a client without a head: negotiated in its session, empty: none */
     weir_slice_t authorization; /* of a client without a head: the Authorization it came with, empty: none */
+    weir_slice_t host, target;  /* of a client without a head: where it goes */
 };
 
 typedef enum weir_link_state {
@@ -155,6 +156,7 @@ typedef enum weir_link_state {
     WEIR_LINK_IDLE,       /* open, carries nothing */
     WEIR_LINK_BUSY,       /* leased to one exchange, or shared by some, or owned by a session */
     WEIR_LINK_DEAD,       /* gone; freed at the end of this turn of the loop */
+    WEIR_LINK_LEAVING,    /* finishes what it carries, takes nothing more; its owner has let go of it */
 } weir_link_state_t;
 
 #define WEIR_LINK_MAGIC 0x4c494e4bu
@@ -189,7 +191,7 @@ struct weir_upstream {
     void *options;     /* read by the transport's upstream option table */
     uint64_t reply_timeout_ms;
     uint64_t buffer_limit;
-    bool is_shared;       /* a link carries several exchanges at once (WEIR_CONNECT_STREAM) */
+    bool is_shared;       /* a link carries several exchanges at once (WEIR_CONNECT_STREAM, WEIR_CONNECT_SHARED) */
     uint64_t max_message; /* bytes of one message of a server */
     bool has_lanes;       /* link modules stand in its chain: messages go out through a lane */
 };

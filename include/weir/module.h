@@ -338,6 +338,9 @@ typedef struct weir_host {
 
     /* An answer on a link of a stream transport was too long to be read; the raw id is that of its request. */
     void (*link_lost)(weir_link_t *link, weir_slice_t id);
+
+    /* The link takes no more exchanges: its owner is told DOWN, those on it go on, and it closes with the last of them. */
+    void (*link_retire)(weir_link_t *link, const char *why);
 } weir_host_t;
 
 /* The head of a reply to the client. */
@@ -381,6 +384,7 @@ typedef struct weir_accept {
 #define WEIR_CONNECT_EXCHANGES 0x1u /* a link carries whole exchanges, one at a time (`send`) */
 #define WEIR_CONNECT_STREAM 0x2u    /* a link carries messages both ways (`write`, link_message) */
 #define WEIR_CONNECT_KEPT 0x4u      /* its links live in a keeper and outlive workers */
+#define WEIR_CONNECT_SHARED 0x8u    /* with EXCHANGES: many at a time */
 
 /* A transport's connect side. */
 typedef struct weir_connect {
@@ -398,6 +402,10 @@ typedef struct weir_connect {
     void (*abandon)(weir_link_t *link, weir_exchange_t *ex);              /* nobody waits for this reply any more */
     void (*pause)(weir_link_t *link, bool is_paused);                     /* stop and go on reading replies */
     uint32_t (*link_modules)(const void *upstream_options, const char **why_not); /* as of weir_accept_t */
+    /* The connect side that these options ask for, which has the same options; NULL: this one, whatever they say. */
+    const struct weir_connect *(*variant)(const void *upstream_options);
+    /* WEIR_CONNECT_SHARED, instead of `pause`: the client of this one exchange is full, or takes bytes again. */
+    void (*hold)(weir_link_t *link, weir_exchange_t *ex, bool is_held);
 } weir_connect_t;
 
 typedef struct weir_transport {
