@@ -60,8 +60,10 @@ static void print_table(FILE *out, const char *where, const weir_option_t *table
 
 static void print_figures(FILE *out, const weir_module_t *module)
 {
-    static const char *const kinds[] = {
-        [WEIR_FIGURE_GAUGE] = "gauge", [WEIR_FIGURE_COUNTER] = "counter", [WEIR_FIGURE_STATE] = "state"};
+    static const char *const kinds[] = {[WEIR_FIGURE_GAUGE] = "gauge",
+                                        [WEIR_FIGURE_COUNTER] = "counter",
+                                        [WEIR_FIGURE_HISTOGRAM] = "histogram",
+                                        [WEIR_FIGURE_STATE] = "state"};
     if (module->figures == NULL || module->figures->path == NULL)
         return;
     fputs("\nFigures in /status and at /metrics:\n", out);

@@ -187,6 +187,14 @@ void exchange_release_request(exchange_t *ex)
     pub->body = (weir_chunk_t){0};
 }
 
+/* How long a stream is open says nothing about the server. */
+static bool exchange_only_listens(const exchange_t *ex)
+{
+    weir_slice_t method = weir_slice(ex->note.method, ex->note.method_n);
+    return ex->pub.verb == WEIR_VERB_LISTEN ||
+           (ex->is_stream && weir_slice_eq(method, WEIR_LIT("subscriptions/listen")));
+}
+
 /* The counters and the access log; a keeper's exchanges are reported by the worker they came from. What was refused before its
  * upstream was asked is counted all the same, and what has no upstream as belonging to none. */
 static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
@@ -195,6 +203,8 @@ static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
     if (!ex->is_counted)
         stats_begin(stats);
     stats_end(stats, outcome);
+    if (outcome->reason == WEIR_REASON_NONE && !exchange_only_listens(ex))
+        stats_time(stats, outcome->us);
     const exchange_note_t *note = &ex->note;
     access_record_t record = {
         .listener = ex->pub.listener->name,
@@ -209,14 +219,6 @@ static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
         .outcome = *outcome,
     };
     access_log(&record);
-}
-
-/* How long a stream is open says nothing about the server. */
-static bool exchange_only_listens(const exchange_t *ex)
-{
-    weir_slice_t method = weir_slice(ex->note.method, ex->note.method_n);
-    return ex->pub.verb == WEIR_VERB_LISTEN ||
-           (ex->is_stream && weir_slice_eq(method, WEIR_LIT("subscriptions/listen")));
 }
 
 weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
@@ -252,6 +254,8 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
         ex->upstream->carrier->forget(ex, reason);
         chain_end(ex, &outcome);
     }
+    if (outcome.server_us > 0 && reason == WEIR_REASON_NONE && !ex->is_checkup)
+        server_time(ex->server, outcome.server_us);
     if (proc->kind == PROC_WORKER && !ex->is_checkup)
         exchange_report(ex, &outcome);
     buf_unref(ex->pub.body.buf);

@@ -14,6 +14,10 @@
     {                                                                                                                  \
         .path = at, .kind = WEIR_FIGURE_GAUGE, .metric = name, .doc = text                                             \
     }
+#define HISTOGRAM(at, name, text)                                                                                      \
+    {                                                                                                                  \
+        .path = at, .kind = WEIR_FIGURE_HISTOGRAM, .metric = name, .doc = text                                         \
+    }
 #define END                                                                                                            \
     {                                                                                                                  \
         .path = NULL                                                                                                   \
@@ -34,6 +38,7 @@ static const weir_figure_t row_figures[] = {
     COUNTER("failures/{reason}", "exchanges_failed", "Exchanges that ended without an answer of a server, by reason"),
     COUNTER("bytes_in", "received_bytes", "Bytes of requests"),
     COUNTER("bytes_out", "sent_bytes", "Bytes that clients were sent"),
+    HISTOGRAM("latency", "exchange_duration_seconds", "Time from the first byte of a request to the end of its answer"),
     GAUGE("links", "links", "Links to servers, in whatever state"),
     GAUGE("waiting", "exchanges_waiting", "Exchanges that a module of the chain holds, as for a link"),
     GAUGE("sessions", "sessions", "Legacy sessions that a keeper holds"),
@@ -61,6 +66,7 @@ static const weir_figure_t frame_figures[] = {
 
 static const weir_figure_t server_figures[] = {
     GAUGE("weight", "server_weight", "Configured share of a server"),
+    HISTOGRAM("latency", "server_duration_seconds", "Time from having a link to a server to the end of its answer"),
     END,
 };
 

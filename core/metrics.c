@@ -3,6 +3,7 @@
  */
 #include "metrics.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +11,14 @@
 #include <weir/slice.h>
 
 #include "figures.h"
+#include "latency.h"
 #include "modules.h"
 #include "proc.h"
 #include "status.h"
 
 #define LABELS_MAX 8
 #define NAME_MAX_BYTES 192
+#define BOUND_MIN_US 64u /* of the lowest bucket */
 
 typedef struct label {
     weir_slice_t name;
@@ -51,8 +54,12 @@ static void family_say(pass_t *pass)
     if (strcmp(pass->name, pass->said) == 0)
         return;
     snprintf(pass->said, sizeof(pass->said), "%s", pass->name);
+    static const char *const types[] = {[WEIR_FIGURE_GAUGE] = "gauge",
+                                        [WEIR_FIGURE_COUNTER] = "counter",
+                                        [WEIR_FIGURE_HISTOGRAM] = "histogram",
+                                        [WEIR_FIGURE_STATE] = "gauge"};
     fprintf(pass->out, "# HELP %s %s\n# TYPE %s %s\n", pass->name, pass->figure->doc, pass->name,
-            pass->figure->kind == WEIR_FIGURE_COUNTER ? "counter" : "gauge");
+            types[pass->figure->kind]);
 }
 
 static void label_push(pass_t *pass, weir_slice_t name, const char *value)
@@ -61,10 +68,11 @@ static void label_push(pass_t *pass, weir_slice_t name, const char *value)
         pass->labels[pass->nlabels++] = (label_t){name, value};
 }
 
-static void series_say(pass_t *pass, double value)
+/* `part` stands behind the metric's name: of a histogram. */
+static void series_say(pass_t *pass, const char *part, double value)
 {
     family_say(pass);
-    fputs(pass->name, pass->out);
+    fprintf(pass->out, "%s%s", pass->name, part);
     for (size_t i = 0; i < pass->nlabels; i++) {
         fprintf(pass->out, "%s%.*s=\"", i == 0 ? "{" : ",", WEIR_FMT(pass->labels[i].name));
         value_escape(pass->out, pass->labels[i].value);
@@ -82,19 +90,46 @@ static void state_say(pass_t *pass, const char *is)
     for (const char *const *state = pass->figure->states == NULL ? only : pass->figure->states; *state != NULL;
          state++) {
         label_push(pass, name, *state);
-        series_say(pass, strcmp(*state, is) == 0);
+        series_say(pass, "", strcmp(*state, is) == 0);
         pass->nlabels--;
     }
+}
+
+static void bucket_say(pass_t *pass, const char *bound, json_int_t count)
+{
+    label_push(pass, WEIR_LIT("le"), bound);
+    series_say(pass, "_bucket", (double)count);
+    pass->nlabels--;
+}
+
+/* Of the buckets that /status lists by their bounds in microseconds, those at each power of two: a scrape has to stay small. */
+static void histogram_say(pass_t *pass, const json_t *latency)
+{
+    const json_t *buckets = json_object_get(latency, "buckets");
+    json_int_t count = 0;
+    char bound[32];
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
+        uint64_t us = latency_bound(i);
+        snprintf(bound, sizeof(bound), "%" PRIu64, us);
+        count += json_integer_value(json_object_get(buckets, bound));
+        snprintf(bound, sizeof(bound), "%.15g", (double)us * 1e-6);
+        if (us >= BOUND_MIN_US && (us & (us - 1)) == 0)
+            bucket_say(pass, i + 1 == LATENCY_BUCKETS ? "+Inf" : bound, count);
+    }
+    series_say(pass, "_sum", (double)json_integer_value(json_object_get(latency, "sum_us")) * 1e-6);
+    series_say(pass, "_count", (double)count);
 }
 
 static void leaf_say(pass_t *pass, const json_t *leaf)
 {
     if (pass->figure->kind == WEIR_FIGURE_STATE && json_is_string(leaf))
         state_say(pass, json_string_value(leaf));
+    else if (pass->figure->kind == WEIR_FIGURE_HISTOGRAM)
+        histogram_say(pass, leaf);
     else if (json_is_boolean(leaf))
-        series_say(pass, json_is_true(leaf));
+        series_say(pass, "", json_is_true(leaf));
     else if (json_is_number(leaf))
-        series_say(pass, json_number_value(leaf) * figure_scale(pass->figure));
+        series_say(pass, "", json_number_value(leaf) * figure_scale(pass->figure));
 }
 
 /* ---- the pass ---- */

@@ -23,7 +23,7 @@ typedef struct listen_fd {
 } listen_fd_t;
 
 #define PROCESS_SEED_SIZE 64
-#define PROCESS_SHARED_SIZE (64u << 20)
+#define PROCESS_SHARED_SIZE (256u << 20)
 
 /* What a process is given. Lives as long as the process; so do the configuration and all that hangs on it. */
 typedef struct process_args {

@@ -181,7 +181,8 @@ int counters_of(weir_counters_t *counters, weir_upstream_t *upstream, const weir
 void counters_sum(const weir_counters_t *counters, int64_t *sum)
 {
     memset(sum, 0, (counters->ngauges + counters->ngrowing) * sizeof(*sum));
-    for (uint32_t i = 0; i < counters->ncells; i++) {
+    size_t ncells = proc->shared == NULL ? counters->ncells : stats_cells(proc->stats);
+    for (size_t i = 0; i < ncells; i++) {
         const cell_t *cell = cell_at(counters, i);
         bool is_alive = cell->pid != 0 && (proc->shared == NULL || stats_owner(proc->stats, i) == cell->pid);
         for (uint32_t at = is_alive ? 0 : counters->ngauges; at < counters->ngauges + counters->ngrowing; at++)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proc.h"
+#include "process.h"
 #include "upstreams.h"
 
 #define STATS_NAME_MAX 64
@@ -25,11 +26,13 @@ typedef struct row_name {
 
 typedef struct stats {
     row_name_t names[STATS_ROWS];
+    _Atomic size_t ncells;            /* that have ever been taken */
     stats_row_t departed[STATS_ROWS]; /* written by the master alone */
     cell_t cells[STATS_CELLS];
 } stats_t;
 
-_Static_assert(sizeof(stats_t) < (32u << 20), "the counters leave half of the shared memory to the modules");
+_Static_assert(sizeof(stats_t) < PROCESS_SHARED_SIZE / 2,
+               "the counters leave half of the shared memory to the modules");
 
 /* Where a process without shared memory (a trial, a test) counts. */
 static stats_row_t nowhere;
@@ -49,11 +52,24 @@ pid_t stats_owner(const struct stats *stats, size_t cell)
     return atomic_load(&stats->cells[cell].owner);
 }
 
+size_t stats_cells(const struct stats *stats)
+{
+    return atomic_load(&stats->ncells);
+}
+
+static void cells_count(struct stats *stats, size_t taken)
+{
+    size_t n = atomic_load(&stats->ncells);
+    while (n <= taken && !atomic_compare_exchange_weak(&stats->ncells, &n, taken + 1))
+        continue;
+}
+
 int stats_claim(struct stats *stats, pid_t pid)
 {
     for (size_t i = 0; i < STATS_CELLS; i++) {
         pid_t nobody = 0;
         if (atomic_compare_exchange_strong(&stats->cells[i].owner, &nobody, pid)) {
+            cells_count(stats, i);
             proc->stats_cell = (int)i;
             return WEIR_OK;
         }
@@ -77,18 +93,27 @@ static void row_add(stats_row_t *sum, const stats_row_t *row)
     sum->us += row->us;
     for (int i = 0; i < WEIR_REASONS; i++)
         sum->ended[i] += row->ended[i];
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++)
+        sum->latency[i] += row->latency[i];
     lanes_add(&sum->lanes, &row->lanes);
+}
+
+/* Rows are taken in their order. */
+static bool row_is_used(const struct stats *stats, size_t row)
+{
+    return row == STATS_ROW_OTHER || (row < STATS_ROWS && atomic_load(&stats->names[row].hash) != 0);
 }
 
 void stats_fold(struct stats *stats, pid_t pid)
 {
-    for (size_t i = 0; i < STATS_CELLS; i++) {
+    for (size_t i = 0; i < stats_cells(stats); i++) {
         cell_t *cell = &stats->cells[i];
         if (atomic_load(&cell->owner) != pid)
             continue;
-        for (size_t row = 0; row < STATS_ROWS; row++)
+        for (size_t row = 0; row_is_used(stats, row); row++) {
             row_add(&stats->departed[row], &cell->rows[row]);
-        memset(cell->rows, 0, sizeof(cell->rows));
+            memset(&cell->rows[row], 0, sizeof(cell->rows[row]));
+        }
         atomic_store(&cell->owner, 0);
         return;
     }
@@ -133,8 +158,12 @@ void stats_end(stats_row_t *row, const weir_outcome_t *outcome)
     row->ended[outcome->reason]++;
     row->bytes_in += outcome->bytes_in;
     row->bytes_out += outcome->bytes_out;
-    if (outcome->reason == WEIR_REASON_NONE)
-        row->us += outcome->us;
+}
+
+void stats_time(stats_row_t *row, uint64_t us)
+{
+    row->us += us;
+    row->latency[latency_bucket(us)]++;
 }
 
 void stats_set(stats_row_t *row, stats_gauge_t gauge, int64_t value)
@@ -159,7 +188,7 @@ const char *stats_name(const struct stats *stats, size_t row)
 void stats_sum(const struct stats *stats, size_t row, stats_row_t *sum)
 {
     *sum = stats->departed[row];
-    for (size_t i = 0; i < STATS_CELLS; i++) {
+    for (size_t i = 0; i < stats_cells(stats); i++) {
         const cell_t *cell = &stats->cells[i];
         if (atomic_load(&cell->owner) == 0)
             continue;

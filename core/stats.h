@@ -14,6 +14,7 @@
 #include <weir/lane.h>
 
 #include "config.h"
+#include "latency.h"
 
 typedef enum stats_gauge {
     STATS_IN_FLIGHT,
@@ -43,7 +44,8 @@ typedef struct stats_row {
     uint64_t exchanges;           /* begun */
     uint64_t ended[WEIR_REASONS]; /* by reason; WEIR_REASON_NONE: answered */
     uint64_t bytes_in, bytes_out;
-    uint64_t us; /* sum of latencies of those answered */
+    uint64_t us; /* the sum of what `latency` counts */
+    uint64_t latency[LATENCY_BUCKETS];
     int64_t gauges[STATS_GAUGES];
     stats_lanes_t lanes;
 } stats_row_t;
@@ -63,12 +65,16 @@ size_t stats_size(void); /* bytes of it, a multiple of a page */
 int stats_claim(struct stats *stats, pid_t pid);
 void stats_fold(struct stats *stats, pid_t pid);
 pid_t stats_owner(const struct stats *stats, size_t cell); /* 0: nobody */
+/* How many cells have ever been taken: those behind them are empty, and their memory is not to be touched. */
+size_t stats_cells(const struct stats *stats);
 
 /* This process's row of an upstream; makes the row's name known when it is new. Never NULL. */
 stats_row_t *stats_row(const char *name);
 
 void stats_begin(stats_row_t *row);
 void stats_end(stats_row_t *row, const weir_outcome_t *outcome);
+/* How long an answer took. */
+void stats_time(stats_row_t *row, uint64_t us);
 /* A gauge: counted anew, or moved. */
 void stats_set(stats_row_t *row, stats_gauge_t gauge, int64_t value);
 void stats_add(stats_row_t *row, stats_gauge_t gauge, int64_t change);

@@ -1,12 +1,14 @@
 /* status.c: see status.h. Built with jansson: nobody asks for it often. */
 #include "status.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <unistd.h>
 
 #include "build_config.h"
 #include "failure.h"
 #include "proc.h"
+#include "shared.h"
 #include "stats.h"
 #include "upstream.h"
 
@@ -89,14 +91,36 @@ static json_t *chain_status(const upstream_t *up)
     return chain;
 }
 
+/* Buckets by their upper bounds, for whoever wants to know what came between two looks. */
+static json_t *latency_status(const uint64_t *buckets, uint64_t sum_us)
+{
+    json_t *counts = json_object();
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
+        char bound[32];
+        snprintf(bound, sizeof(bound), "%" PRIu64, latency_bound(i));
+        if (buckets[i] > 0)
+            json_object_set_new(counts, bound, json_integer((json_int_t)buckets[i]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:o}", "p50_us", (json_int_t)latency_quantile(buckets, 0.5), "p99_us",
+                     (json_int_t)latency_quantile(buckets, 0.99), "sum_us", (json_int_t)sum_us, "buckets", counts);
+}
+
+static json_t *server_status(const server_t *server)
+{
+    int64_t sum[LATENCY_BUCKETS + 1];
+    uint64_t buckets[LATENCY_BUCKETS];
+    counters_sum(&server->latency, sum);
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+        buckets[i] = (uint64_t)sum[i];
+    return json_pack("{s:s, s:I, s:o}", "name", server->pub.name, "weight", (json_int_t)server->pub.weight, "latency",
+                     latency_status(buckets, (uint64_t)sum[LATENCY_BUCKETS]));
+}
+
 static json_t *servers_status(const upstream_t *up)
 {
     json_t *servers = json_array();
-    for (uint32_t i = 0; i < up->pub.nservers; i++) {
-        const weir_server_t *server = &up->servers[i].pub;
-        json_array_append_new(servers,
-                              json_pack("{s:s, s:I}", "name", server->name, "weight", (json_int_t)server->weight));
-    }
+    for (uint32_t i = 0; i < up->pub.nservers; i++)
+        json_array_append_new(servers, server_status(&up->servers[i]));
     return servers;
 }
 
@@ -179,17 +203,17 @@ static bool has_lanes(const stats_row_t *row)
 static json_t *row_status(const stats_row_t *row)
 {
     json_t *object = json_object();
-    uint64_t answered = row->ended[WEIR_REASON_NONE];
+    uint64_t timed = latency_count(row->latency);
     const struct {
         const char *name;
         uint64_t value;
     } members[] = {
         {"exchanges", row->exchanges},
         {"in_flight", (uint64_t)row->gauges[STATS_IN_FLIGHT]},
-        {"answered", answered},
+        {"answered", row->ended[WEIR_REASON_NONE]},
         {"bytes_in", row->bytes_in},
         {"bytes_out", row->bytes_out},
-        {"mean_us", answered == 0 ? 0 : row->us / answered},
+        {"mean_us", timed == 0 ? 0 : row->us / timed},
         {"links", (uint64_t)row->gauges[STATS_LINKS]},
         {"waiting", (uint64_t)row->gauges[STATS_WAITING]},
         {"sessions", (uint64_t)row->gauges[STATS_SESSIONS]},
@@ -197,6 +221,7 @@ static json_t *row_status(const stats_row_t *row)
     };
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         json_object_set_new(object, members[i].name, json_integer((json_int_t)members[i].value));
+    json_object_set_new(object, "latency", latency_status(row->latency, row->us));
     json_object_set_new(object, "failures", failures_status(row));
     if (has_lanes(row))
         json_object_set_new(object, "frames", lanes_status(&row->lanes));

@@ -12,6 +12,7 @@
 #include "param.h"
 #include "proc.h"
 #include "session.h"
+#include "shared.h"
 #include "stats.h"
 #include "target.h"
 #include "timer.h"
@@ -185,6 +186,8 @@ static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, c
         return config_error_at(&config->source, conf == NULL ? up->conf->node : conf->node, err);
     }
     server->name_hash = (uint32_t)name_hash64(server->pub.name);
+    if (counters_of(&server->latency, &up->pub, &server->pub, "weir", 0, LATENCY_BUCKETS + 1, err) != WEIR_OK)
+        return weir_error_wrap(err, "upstream %s: ", up->pub.name);
     up->pub.nservers++;
     return WEIR_OK;
 }

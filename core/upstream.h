@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "config.h"
 #include "lane.h"
+#include "latency.h"
 
 typedef struct chain_item {
     const weir_module_t *module;
@@ -33,6 +34,7 @@ typedef struct server {
     struct target *target; /* where stream_connect() goes */
     uint32_t name_hash;    /* what a session token says instead of the index, which a reload may change */
     weir_list_t links;
+    weir_counters_t latency; /* of its answers: the buckets, and their sum in microseconds */
 } server_t;
 
 typedef struct upstream {
@@ -74,6 +76,13 @@ typedef struct upstream {
 static inline upstream_t *upstream_of(const weir_upstream_t *pub)
 {
     return WEIR_CONTAINER(pub, upstream_t, pub);
+}
+
+/* It took so long to answer. */
+static inline void server_time(server_t *server, uint64_t us)
+{
+    server->latency.mine[latency_bucket(us)]++;
+    server->latency.mine[LATENCY_BUCKETS] += (int64_t)us;
 }
 
 /* Make an upstream: find its transport, read all options, make the chain's instances. Nothing is opened or started. The

@@ -7,9 +7,10 @@
 #define WEIR_FIGURE_H
 
 typedef enum weir_figure_kind {
-    WEIR_FIGURE_GAUGE,   /* goes up and down */
-    WEIR_FIGURE_COUNTER, /* only grows */
-    WEIR_FIGURE_STATE,   /* a text, which is one of `states`; each of them is a series that is 1 or 0 */
+    WEIR_FIGURE_GAUGE,     /* goes up and down */
+    WEIR_FIGURE_COUNTER,   /* only grows */
+    WEIR_FIGURE_HISTOGRAM, /* the core's own: how long answers took */
+    WEIR_FIGURE_STATE,     /* a text, which is one of `states`; each of them is a series that is 1 or 0 */
 } weir_figure_kind_t;
 
 /* One figure. A table ends with a figure whose path is NULL. All strings are the module's and live as long as it.

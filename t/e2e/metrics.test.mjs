@@ -83,6 +83,7 @@ const alone = [
     /\/retry_in_ms$/,
     /^worker\/(slot|pid)$/,
     /\/mean_us$/,
+    /\/latency\//, // below
     /\/chain\/pool\/(links|connecting|idle|busy|opened|failed)$/
 ];
 /* Series whose names do not follow from where they stand in /status. */
@@ -141,6 +142,35 @@ test('metrics: every_number_of_status_is_there', () =>
             found += 1;
         }
         assert.ok(found > 80, `${found} numbers were compared`);
+    }));
+
+test('metrics: a_histogram_counts_what_took_up_to_its_bounds', () =>
+    scene(async ({ weir, servers }) => {
+        await makeTraffic(weir, servers);
+        const { families } = await scrape(weir);
+        const { upstreams, other } = await weir.status();
+        const all = [
+            ['weir_exchange_duration_seconds', {}, other.latency],
+            ...Object.entries(upstreams).flatMap(([upstream, { latency, servers }]) => [
+                ['weir_exchange_duration_seconds', { upstream }, latency],
+                ...servers.map(one => ['weir_server_duration_seconds', { upstream, server: one.name }, one.latency])
+            ])
+        ];
+        assert.equal(all.length, 6);
+        for (const [name, labels, { sum_us, buckets }] of all) {
+            const { type, samples } = families.find(family => family.name === name);
+            assert.equal(type, 'histogram');
+            const mine = samples.filter(({ labels: { le, ...others } }) => JSON.stringify(others) === JSON.stringify(labels));
+            const part = suffix => mine.filter(sample => sample.name === name + suffix);
+            const upTo = seconds => Object.entries(buckets).reduce((sum, [us, count]) => sum + (us <= seconds * 1e6 + 0.5 ? count : 0), 0);
+            const bounds = part('_bucket').map(({ labels, value }) => [labels.le === '+Inf' ? Infinity : Number(labels.le), value]);
+            assert.deepEqual(bounds.map(([le]) => le), [...Array.from({ length: 21 }, (_, i) => 64e-6 * 2 ** i).map(le => Number(le.toPrecision(12))), Infinity]); // prettier-ignore
+            for (const [le, value] of bounds) assert.equal(value, upTo(le), `${name} ${le}`);
+            assert.equal(part('_count')[0].value, upTo(Infinity));
+            assert.ok(Math.abs(part('_sum')[0].value - sum_us * 1e-6) < 1e-9);
+        }
+        const total = upstreams.team.servers.reduce((sum, { latency }) => sum + Object.values(latency.buckets).reduce((a, b) => a + b, 0), 0);
+        assert.equal(total, 8);
     }));
 
 test('metrics: a_label_is_whatever_a_server_is_called', async () => {

@@ -53,6 +53,24 @@ const exchange = (url, head, body) =>
         socket.write(`POST ${pathname} HTTP/1.1\r\n${lines}\r\n${body}`);
     });
 
+const count = ({ buckets }) => Object.values(buckets).reduce((total, one) => total + one, 0);
+
+/* The histogram is that of these lines: in each bucket are those that are not longer than its bound, and longer than the one before. */
+function timed({ p50_us, p99_us, sum_us, buckets }, lines) {
+    const times = lines.filter(({ reason }) => !reason).map(({ us }) => us).sort((a, b) => a - b);
+    assert.equal(sum_us, times.reduce((total, us) => total + us, 0));
+    let seen = 0;
+    for (const [bound, held] of Object.entries(buckets)) {
+        const here = times.slice(seen, (seen += held));
+        assert.ok(here.every(us => us <= bound && us > bound / 1.25 - 1), `${here} up to ${bound}`);
+    }
+    assert.equal(seen, times.length);
+    for (const [is, part] of [[p50_us, 0.5], [p99_us, 0.99]]) {
+        const should = times[Math.ceil(part * times.length) - 1];
+        assert.ok(is > should / 1.26 - 1 && is < should * 1.26 + 4, `${is} of ${times}, the part ${part}`);
+    }
+}
+
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736', OTHER = '0af7651916cd43dd8448eb211c80319c'; // prettier-ignore
 const parent = id => `00-${id}-00f067aa0ba902b7-01`;
 const echo = message => rpc('tools/call', { name: 'echo', arguments: { message } }, 'x');
@@ -254,24 +272,32 @@ if (waysThroughWeir.length > 0)
                     failures
                 };
             };
-            const { links, waiting, transport, servers, chain, ...counted } = status.upstreams.far;
+            const { links, waiting, transport, servers, chain, latency, ...counted } = status.upstreams.far;
             assert.deepEqual(counted, expected(({ upstream }) => upstream === 'far'));
             assert.deepEqual([counted.exchanges, counted.answered, counted.failures], [5, 5, {}]);
             assert.deepEqual([links, waiting, transport], [1, 0, 'http']);
-            assert.deepEqual(servers, [{ name: new URL(server.url).host, weight: 1 }]);
+            timed(latency, weir.lines().filter(({ upstream }) => upstream === 'far'));
+            const [{ latency: itsOwn, ...itself }] = servers;
+            assert.deepEqual([itself, servers.length], [{ name: new URL(server.url).host, weight: 1 }, 1]);
+            assert.equal(count(itsOwn), 5);
+            assert.ok(itsOwn.sum_us > 0 && itsOwn.sum_us < latency.sum_us, 'it had the link for a part of the time');
             const [{ module, links: pooled, idle, busy, opened }, ...others] = chain;
             assert.deepEqual([module, pooled, idle, busy, opened, others], ['pool', 1, 1, 0, 1, []]);
 
-            const { links: pipes, waiting: held, sessions, children, chain: own, ...kept } = status.upstreams.near;
+            const { links: pipes, waiting: held, sessions, children, chain: own, latency: slower, ...kept } = status.upstreams.near;
+            timed(slower, weir.lines().filter(({ upstream }) => upstream === 'near'));
             assert.deepEqual([pipes, held, sessions, children], [1, 0, 1, 1]);
             assert.deepEqual(own.map(({ module }) => module), ['pool']); // prettier-ignore
             assert.deepEqual(kept, {
                 ...expected(({ upstream }) => upstream === 'near'),
                 transport: 'stdio',
-                servers: [{ name: 'node', weight: 1 }]
+                servers: [{ name: 'node', weight: 1, latency: kept.servers[0].latency }]
             });
+            assert.equal(count(kept.servers[0].latency), 3); // those that came to it
             assert.deepEqual([kept.exchanges, kept.failures], [4, { session_required: 1 }]);
-            assert.deepEqual(status.other, expected(({ upstream }) => upstream === undefined));
+            const { latency: nothing, ...other } = status.other;
+            assert.deepEqual(nothing, { p50_us: 0, p99_us: 0, sum_us: 0, buckets: {} });
+            assert.deepEqual(other, expected(({ upstream }) => upstream === undefined));
             assert.deepEqual(status.other.failures, { not_found: 1 });
             assert.match(status.version, /^\d+\.\d+\.\d+$/);
             assert.equal(status.draining, false);

@@ -53,6 +53,7 @@ static void answer(stats_row_t *row, uint64_t bytes)
     weir_outcome_t outcome = {.reason = WEIR_REASON_NONE, .us = 10, .bytes_in = bytes, .bytes_out = 2 * bytes};
     stats_begin(row);
     stats_end(row, &outcome);
+    stats_time(row, outcome.us);
 }
 
 /* Another process counts one exchange under a name, and begins another. Returns its pid, when it has died. */
@@ -88,7 +89,7 @@ static void an_exchange_is_counted_from_its_beginning_to_its_end(void **state)
     assert_true(sum.exchanges == 2 && sum.gauges[STATS_IN_FLIGHT] == 0);
     assert_true(sum.ended[WEIR_REASON_TIMEOUT] == 1 && sum.ended[WEIR_REASON_NONE] == 1);
     assert_true(sum.bytes_in == 107 && sum.bytes_out == 208);
-    assert_true(sum.us == 10); /* latency is that of answers */
+    assert_true(sum.us == 10 && sum.latency[latency_bucket(10)] == 1); /* latency is that of answers */
 }
 
 static void a_name_has_one_row_and_what_has_none_goes_to_other(void **state)
@@ -137,6 +138,7 @@ static void processes_count_beside_each_other_and_readers_see_the_sum(void **sta
     count_in_child("search");
     stats_row_t sum = sum_of("search");
     assert_true(sum.exchanges == 5 && sum.ended[WEIR_REASON_NONE] == 3 && sum.bytes_in == 201);
+    assert_true(sum.us == 30 && sum.latency[latency_bucket(10)] == 3);
     assert_int_equal(sum.gauges[STATS_IN_FLIGHT], 2);
 }
 
@@ -148,6 +150,7 @@ static void what_a_dead_process_counted_stays_and_what_it_had_in_hand_goes(void 
     stats_fold(proc->stats, pid);
     stats_row_t sum = sum_of("search");
     assert_true(sum.exchanges == 2 && sum.ended[WEIR_REASON_NONE] == 1 && sum.bytes_in == 100);
+    assert_true(sum.us == 10 && sum.latency[latency_bucket(10)] == 1);
     assert_int_equal(sum.gauges[STATS_IN_FLIGHT], 0);
     stats_fold(proc->stats, pid); /* once is enough */
     assert_true(sum_of("search").exchanges == 2);
@@ -170,6 +173,21 @@ static void there_are_so_many_cells_and_then_none(void **state)
     assert_int_equal(stats_claim(proc->stats, 99999), WEIR_EFULL);
     stats_fold(proc->stats, 100007);
     assert_int_equal(stats_claim(proc->stats, 99999), WEIR_OK);
+}
+
+/* The memory of counters is large, and most of it belongs to nobody. */
+static void reading_touches_no_cell_that_nobody_took(void **state)
+{
+    (void)state;
+    unsigned char resident[PROCESS_SHARED_SIZE / 4096];
+    size_t pages = 0;
+    answer(stats_row("search"), 1);
+    (void)sum_of("search");
+    stats_fold(proc->stats, getpid());
+    assert_int_equal(mincore(shared, PROCESS_SHARED_SIZE, resident), 0);
+    for (size_t i = 0; i < sizeof(resident); i++)
+        pages += resident[i] & 1;
+    assert_in_range(pages, 1, 32);
 }
 
 /* Processes that begin at the same moment name the same rows. */
@@ -226,6 +244,7 @@ int main(void)
         SCENE(what_a_dead_process_counted_stays_and_what_it_had_in_hand_goes),
         SCENE(a_folded_cell_is_given_out_again_empty),
         SCENE(there_are_so_many_cells_and_then_none),
+        SCENE(reading_touches_no_cell_that_nobody_took),
         SCENE(names_that_are_claimed_at_once_end_up_in_one_row_each),
         SCENE(who_has_no_shared_memory_counts_nowhere),
     };
