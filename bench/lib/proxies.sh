@@ -7,6 +7,7 @@
 declare -A PID PORT
 
 HTTP_SUBJECTS=(relay nginx nginx-plain-log haproxy weir)
+CHAIN_SUBJECTS=(weir-breaker)
 STDIO_SUBJECTS=(weir-stdio mcp-proxy supergateway supergateway-stateful)
 
 as_root() {
@@ -81,8 +82,8 @@ subject_command() {
         configure haproxy.cfg "$name"
         COMMAND=(haproxy -db -f "$RUN/$name.conf")
         ;;
-    weir)
-        configure weir.yaml "$name"
+    weir | weir-breaker)
+        configure weir.yaml "$name" BREAKER "$([ "$name" = weir-breaker ] && echo breaker,)"
         COMMAND=(./weir -c "$RUN/$name.conf")
         ;;
     weir-stdio)
@@ -141,5 +142,5 @@ assign_ports() {
     local name port=$BENCH_PORT
     ORIGIN_PORT=$port
     PORT[origin]=$port
-    for name in "${HTTP_SUBJECTS[@]}" "${STDIO_SUBJECTS[@]}"; do PORT[$name]=$((++port)); done
+    for name in "${HTTP_SUBJECTS[@]}" "${STDIO_SUBJECTS[@]}" "${CHAIN_SUBJECTS[@]}"; do PORT[$name]=$((++port)); done
 }
