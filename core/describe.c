@@ -31,17 +31,26 @@ static const char *type_name(const weir_option_t *option)
     return "?";
 }
 
+static void print_names(FILE *out, const weir_option_t *option, const char *before_first, const char *before_others)
+{
+    for (const char *const *name = option->names; name != NULL && *name != NULL; name++)
+        fprintf(out, "%s %s", name == option->names ? before_first : before_others, *name);
+}
+
 static void print_option(FILE *out, const weir_option_t *option)
 {
+    bool is_enum = option->type == WEIR_TYPE_ENUM;
     fprintf(out, "  %-22s %s", option->name, type_name(option));
-    for (const char *const *name = option->names; name != NULL && *name != NULL; name++)
-        fprintf(out, "%s %s", name == option->names ? "" : ",", *name);
+    if (is_enum)
+        print_names(out, option, "", ",");
     if (option->min < option->max) {
         char min[32], max[32];
         number_write(min, sizeof(min), option->type, option->min);
         number_write(max, sizeof(max), option->type, option->max);
         fprintf(out, " from %s to %s", min, max);
     }
+    if (!is_enum)
+        print_names(out, option, " or", " or");
     if (option->is_required)
         fputs("; required", out);
     else if (option->fallback != NULL)

@@ -140,8 +140,16 @@ bool integer_read(weir_slice_t text, int64_t *value)
 
 static int read_int(const reader_t *r, const weir_option_t *o, const node_t *node, int64_t *out)
 {
+    char expected[128] = "a whole number";
+    for (int i = 0; o->names != NULL && o->names[i] != NULL; i++) {
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof(expected) - used, " or %s", o->names[i]);
+        *out = -1 - i;
+        if (node->kind == NODE_SCALAR && weir_slice_eq(node->text, weir_slice_str(o->names[i])))
+            return WEIR_OK;
+    }
     if (node->kind != NODE_SCALAR || !integer_read(node->text, out))
-        return mistaken(r, o, node, "a whole number");
+        return mistaken(r, o, node, expected);
     return in_range(r, o, node, (double)*out);
 }
 

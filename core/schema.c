@@ -134,7 +134,8 @@ static json_t *value_of(const weir_option_t *o)
     case WEIR_TYPE_BOOL:
         return typed("boolean");
     case WEIR_TYPE_INT:
-        return integer_value(o->min, o->max);
+        return o->names == NULL ? integer_value(o->min, o->max)
+                                : either(words_value(o->names), integer_value(o->min, o->max));
     case WEIR_TYPE_DURATION:
         return duration_value();
     case WEIR_TYPE_SIZE:
@@ -159,8 +160,9 @@ static json_t *default_of(const weir_option_t *o)
 {
     if (o->type == WEIR_TYPE_BOOL)
         return json_boolean(strcmp(o->fallback, "true") == 0);
-    if (o->type == WEIR_TYPE_INT)
-        return json_integer(strtoll(o->fallback, NULL, 10));
+    int64_t number;
+    if (o->type == WEIR_TYPE_INT && integer_read(weir_slice_str(o->fallback), &number))
+        return json_integer(number);
     return json_string(o->fallback);
 }
 

@@ -194,6 +194,7 @@ struct weir_upstream {
     bool is_shared;       /* a link carries several exchanges at once (WEIR_CONNECT_STREAM, WEIR_CONNECT_SHARED) */
     uint64_t max_message; /* bytes of one message of a server */
     bool has_lanes;       /* link modules stand in its chain: messages go out through a lane */
+    bool is_dear;         /* a link costs a process (WEIR_CONNECT_DEAR) */
 };
 
 #endif

@@ -385,6 +385,7 @@ typedef struct weir_accept {
 #define WEIR_CONNECT_STREAM 0x2u    /* a link carries messages both ways (`write`, link_message) */
 #define WEIR_CONNECT_KEPT 0x4u      /* its links live in a keeper and outlive workers */
 #define WEIR_CONNECT_SHARED 0x8u    /* with EXCHANGES: many at a time */
+#define WEIR_CONNECT_DEAR 0x10u     /* a link costs a process: none is opened for nobody */
 
 /* A transport's connect side. */
 typedef struct weir_connect {

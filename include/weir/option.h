@@ -40,10 +40,11 @@ typedef struct weir_map {
 typedef struct weir_option {
     const char *name; /* as it stands in the configuration: lower case, words joined by `_` */
     weir_type_t type;
-    size_t offset;            /* offsetof() in the module's option struct */
-    const char *fallback;     /* the default as one would write it; NULL: none (0, NULL, empty) */
-    double min, max;          /* range for numbers, in the unit of the member; min == max: any */
-    const char *const *names; /* WEIR_TYPE_ENUM: the words, ended by NULL */
+    size_t offset;        /* offsetof() in the module's option struct */
+    const char *fallback; /* the default as one would write it; NULL: none (0, NULL, empty) */
+    double min, max;      /* range for numbers, in the unit of the member; min == max: any */
+    const char *const *
+        names; /* WEIR_TYPE_ENUM: the words, ended by NULL. WEIR_TYPE_INT: words that stand beside the numbers, read as -1, -2, … */
     bool is_required;
     const char *doc; /* one line for people */
 } weir_option_t;

@@ -15,8 +15,9 @@
 
 #include <stdio.h>
 
-/* How soon links are opened again after some have gone. */
+/* How soon links are opened again after some have gone; and at a server that closes those that nobody uses. */
 #define REFILL_MS 10
+#define REFILL_UNWANTED_MS 30000
 
 uint32_t links_count(const weir_list_t *list)
 {
@@ -35,7 +36,7 @@ static weir_link_t *first_of(const weir_list_t *list)
 
 bool links_may_grow(const pool_server_t *s)
 {
-    return s->nlinks < (uint64_t)s->pool->options->max;
+    return s->nlinks < s->pool->max;
 }
 
 static void links_failed(pool_server_t *s, const char *why)
@@ -63,21 +64,27 @@ bool links_open(pool_server_t *s)
 }
 
 /* Sessions need links that have carried nothing, so of shared ones `min` of those are kept. */
-static bool is_short(const pool_server_t *s)
+uint32_t links_missing(const pool_server_t *s)
 {
-    uint64_t min = (uint64_t)s->pool->options->min;
-    if (min == 0 || !links_may_grow(s))
-        return false;
-    if (!s->pool->is_shared)
-        return s->nlinks < min;
-    return (uint64_t)links_count(&s->fresh) + links_count(&s->connecting) < min;
+    uint32_t min = s->pool->min, max = s->pool->max;
+    if (min == 0 || s->nlinks >= max)
+        return 0;
+    uint32_t have = s->pool->is_shared ? links_count(&s->fresh) + links_count(&s->connecting) : s->nlinks;
+    uint32_t missing = have < min ? min - have : 0;
+    return missing < max - s->nlinks ? missing : max - s->nlinks;
+}
+
+static uint64_t refill_ms(const pool_server_t *s)
+{
+    if (s->failed_ms > 0 || !s->pool->host->server_admits(s->server, NULL))
+        return RETRY_MS;
+    return s->is_unwanted ? REFILL_UNWANTED_MS : REFILL_MS;
 }
 
 void links_refill_later(pool_server_t *s)
 {
     const weir_host_t *host = s->pool->host;
-    bool is_soon = s->failed_ms == 0 && host->server_admits(s->server, NULL);
-    weir_timeouts_t *queue = is_short(s) ? host->timeouts(is_soon ? REFILL_MS : RETRY_MS) : NULL;
+    weir_timeouts_t *queue = links_missing(s) > 0 ? host->timeouts(refill_ms(s)) : NULL;
     if (queue != NULL)
         host->timer_start(queue, &s->refill);
 }
@@ -106,8 +113,10 @@ bool links_lease(weir_link_t *link, wait_t *w)
     load_begun(s);
     if (link->exchanges == 1)
         load_link_busy(s, 1);
-    if (was_fresh && w->pool->is_shared)
+    if ((was_fresh && w->pool->is_shared) || s->is_unwanted) {
+        s->is_unwanted = false;
         links_refill_later(s);
+    }
     return true;
 }
 
@@ -129,7 +138,7 @@ static weir_link_t *links_roomy(const pool_server_t *s)
     uint64_t room = (uint64_t)s->pool->options->exchanges_per_link;
     for (const weir_list_t *it = s->busy.next; it != &s->busy; it = it->next) {
         weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
-        if (link->exchanges < room)
+        if (link->exchanges < room && !tend_is_old(s, link))
             return link;
     }
     return NULL;
@@ -185,6 +194,7 @@ static void links_gone(pool_server_t *s, weir_link_t *link, const char *why)
         links_failed(s, why);
         health_connect_failed(s, why);
     } else {
+        s->is_unwanted = s->is_unwanted || (!link->is_used && !s->pool->upstream->is_dear);
         load_link_gone(s, link);
     }
     weir_list_remove(&link->node);

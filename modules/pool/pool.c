@@ -63,9 +63,8 @@ static void pool_link(void *self, weir_link_t *link, weir_link_event_t event, co
 static void on_refill(void *arg)
 {
     pool_server_t *s = arg;
-    uint64_t min = (uint64_t)s->pool->options->min;
-    uint64_t have = s->pool->is_shared ? (uint64_t)links_count(&s->fresh) + links_count(&s->connecting) : s->nlinks;
-    for (; have < min && links_may_grow(s); have++) {
+    s->is_unwanted = false;
+    for (uint32_t missing = links_missing(s); missing > 0; missing--) {
         if (s->pool->host->server_admits(s->server, NULL) && links_open(s))
             continue;
         links_refill_later(s);
@@ -146,6 +145,21 @@ static int pool_equip(pool_t *pool, weir_error_t *err)
     return pool_strategy(pool, err);
 }
 
+/* `min` as it is read when it is written as a word. */
+#define MIN_AUTO -1
+static const char *const min_words[] = {"auto", NULL};
+
+#define MIN_CHEAP 10u
+
+/* A connection that nobody uses costs next to nothing; a process costs memory, and what it does when it starts. */
+static uint32_t min_of(const pool_options_t *o, const weir_upstream_t *upstream)
+{
+    if (o->min != MIN_AUTO)
+        return (uint32_t)o->min;
+    uint32_t min = upstream->is_dear ? 0 : MIN_CHEAP;
+    return min < o->max ? min : (uint32_t)o->max;
+}
+
 static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, const void *options, weir_error_t *err)
 {
     const pool_options_t *o = options;
@@ -162,6 +176,8 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
                      .upstream = upstream,
                      .options = o,
                      .is_shared = upstream->is_shared,
+                     .min = min_of(o, upstream),
+                     .max = (uint32_t)o->max,
                      .nservers = upstream->nservers};
     weir_list_init(&pool->waiting);
     weir_list_init(&pool->tend.node);
@@ -202,10 +218,13 @@ static const weir_option_t pool_options[] = {
     {.name = "min",
      .type = WEIR_TYPE_INT,
      .offset = AT(min),
-     .fallback = "0",
+     .fallback = "auto",
      .min = 0,
      .max = 10000,
-     .doc = "links to each server that every process opens at start and keeps open; of shared links: unused ones"},
+     .names = min_words,
+     .doc =
+         "links to each server that every process opens at start and keeps open; of shared links: unused ones. auto: "
+         "10, or 0 where a link is a process of its own (stdio), and never more than max"},
     {.name = "max",
      .type = WEIR_TYPE_INT,
      .offset = AT(max),
@@ -254,8 +273,7 @@ static const weir_option_t pool_options[] = {
      .fallback = "0",
      .min = 0,
      .max = 604800000,
-     .doc = "a link that carries one exchange at a time is closed when it is idle and older than this, give or take a "
-            "tenth; 0: "
+     .doc = "a link that is older than this, give or take a tenth, takes nothing new and is closed when it is idle; 0: "
             "never"},
     {.name = "health_check",
      .type = WEIR_TYPE_DURATION,

@@ -81,6 +81,7 @@ typedef struct pool_server {
     uint64_t returned_ms; /* while it starts slowly: since when */
     uint32_t calm;        /* tend.c: how often in a row too few links were in use */
     uint64_t failed_ms;   /* when a link could not be opened; 0: the last one could */
+    bool is_unwanted;     /* it has closed a link that was never used, and nobody has asked for one since */
     weir_timer_t refill;
     uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
@@ -90,6 +91,7 @@ struct pool {
     weir_upstream_t *upstream;
     const pool_options_t *options;
     bool is_shared; /* the kind of its links */
+    uint32_t min, max;
     pool_server_t *servers;
     weir_load_t *loads;
     uint32_t nservers;
@@ -99,6 +101,7 @@ struct pool {
     weir_counters_t counters;
     weir_list_t waiting; /* wait_t.node, the oldest first */
     uint32_t nwaiting;
+    uint32_t nparticular; /* of them, those that not every server or link will do for */
     weir_timeouts_t *acquire_timeouts;
     weir_timer_t tend;
     bool is_providing, is_asked_again; /* waiting_provide() is on the stack */
@@ -155,6 +158,8 @@ uint32_t links_count(const weir_list_t *list);
 bool links_may_grow(const pool_server_t *s);
 /* Open one more link; false when it could not even be begun. */
 bool links_open(pool_server_t *s);
+/* How many are missing to `min`. */
+uint32_t links_missing(const pool_server_t *s);
 /* Keep `min` of them: soon, since links must not be opened while the host takes others apart. */
 void links_refill_later(pool_server_t *s);
 /* Lease an exchange the best link that is at hand; false when there is none. */
@@ -176,6 +181,8 @@ void health_tend(pool_server_t *s);
 
 /* ---- tend.c: what happens by the clock ---- */
 
+/* A link that has come to max_age takes nothing new. */
+bool tend_is_old(const pool_server_t *s, const weir_link_t *link);
 void tend_start(pool_t *pool);
 
 /* ---- waiting.c ---- */

@@ -12,12 +12,19 @@
 #define HOLD_MARGIN_MS 1000
 #define HOLD_MAX_MS 86400000u
 
+/* Not every server will do for it, or not every link. */
+static bool is_particular(const wait_t *w)
+{
+    return w->bound != NULL || w->is_own;
+}
+
 void waiting_remove(wait_t *w)
 {
     w->pool->host->timer_stop(&w->timer);
     weir_list_remove(&w->node);
     w->node.next = NULL;
     w->pool->nwaiting--;
+    w->pool->nparticular -= is_particular(w);
     w->pool->counters.mine[GAUGE_WAITING]--;
 }
 
@@ -38,7 +45,7 @@ static usage_t usage_of(const pool_t *pool, const wait_t *w)
         uint32_t connecting = links_count(&s->connecting);
         u.connecting += connecting;
         u.in_use += s->nlinks - connecting - links_count(&s->fresh) - links_count(&s->idle);
-        u.max += (uint64_t)pool->options->max;
+        u.max += pool->max;
     }
     return u;
 }
@@ -95,8 +102,15 @@ static void on_timeout(void *arg)
 
 /* ---- a link for everybody who waits ---- */
 
-/* A link that is being opened and that nobody else counts on. One that is shared may be counted on by many. */
-static bool provide_connecting(pool_t *pool, const wait_t *w)
+/* What there is for somebody who waits. */
+typedef enum provided {
+    PROVIDED_NOTHING,
+    PROVIDED_ONE,  /* a link that nobody else counts on */
+    PROVIDED_MANY, /* what others may count on too: one that is shared and is being opened, or all that may come free */
+} provided_t;
+
+/* A link that is being opened. */
+static provided_t provide_connecting(pool_t *pool, const wait_t *w)
 {
     for (uint32_t i = 0; i < pool->nservers; i++) {
         pool_server_t *s = &pool->servers[i];
@@ -106,11 +120,11 @@ static bool provide_connecting(pool_t *pool, const wait_t *w)
         if ((!can_share && s->spare == 0) || !choice_admits(w, s))
             continue;
         if (can_share)
-            return true;
+            return PROVIDED_MANY;
         s->spare--;
-        return true;
+        return PROVIDED_ONE;
     }
-    return false;
+    return PROVIDED_NOTHING;
 }
 
 /* Each server that fails is not growable for a while, so this ends. */
@@ -141,9 +155,14 @@ static bool is_there_hope(const pool_t *pool, const wait_t *w)
     return false;
 }
 
-static bool provide(pool_t *pool, const wait_t *w)
+static provided_t provide(pool_t *pool, const wait_t *w)
 {
-    return provide_connecting(pool, w) || provide_new(pool, w) || provide_room(pool, w) || is_there_hope(pool, w);
+    provided_t found = provide_connecting(pool, w);
+    if (found != PROVIDED_NOTHING)
+        return found;
+    if (provide_new(pool, w) || provide_room(pool, w))
+        return PROVIDED_ONE;
+    return is_there_hope(pool, w) ? PROVIDED_MANY : PROVIDED_NOTHING;
 }
 
 static void provide_all(pool_t *pool)
@@ -153,7 +172,10 @@ static void provide_all(pool_t *pool)
     for (uint32_t i = 0; i < pool->nservers; i++)
         pool->servers[i].spare = links_count(&pool->servers[i].connecting);
     WEIR_LIST_EACH(&pool->waiting, it) {
-        if (provide(pool, WEIR_CONTAINER(it, wait_t, node)))
+        provided_t found = provide(pool, WEIR_CONTAINER(it, wait_t, node));
+        if (found == PROVIDED_MANY && pool->nparticular == 0)
+            break; /* those behind it are like it: thousands may wait, and this happens for every link */
+        if (found != PROVIDED_NOTHING)
             continue;
         weir_list_remove(it);
         weir_list_append(&doomed, it);
@@ -192,9 +214,10 @@ static bool provide_for_newcomer(wait_t *w, pool_server_t *chosen)
         uint32_t connecting = links_count(&pool->servers[i].connecting);
         pool->servers[i].spare = connecting > pool->nwaiting ? connecting - pool->nwaiting : 0;
     }
-    if (provide_connecting(pool, w) || (chosen != NULL && links_may_grow(chosen) && links_open(chosen)))
+    if (provide_connecting(pool, w) != PROVIDED_NOTHING ||
+        (chosen != NULL && links_may_grow(chosen) && links_open(chosen)))
         return true;
-    return provide(pool, w);
+    return provide(pool, w) != PROVIDED_NOTHING;
 }
 
 static void waiting_begin(wait_t *w)
@@ -203,6 +226,7 @@ static void waiting_begin(wait_t *w)
     w->timer = (weir_timer_t){.fire = on_timeout, .arg = w};
     weir_list_append(&pool->waiting, &w->node);
     pool->nwaiting++;
+    pool->nparticular += is_particular(w);
     pool->counters.mine[GAUGE_WAITING]++;
     pool->counters.mine[COUNT_WAITED]++;
     pool->host->timer_start(pool->acquire_timeouts, &w->timer);

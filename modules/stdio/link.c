@@ -468,7 +468,7 @@ static const weir_option_t command_options[] = {
 };
 
 const weir_connect_t stdio_connect = {
-    .flags = WEIR_CONNECT_STREAM | WEIR_CONNECT_KEPT,
+    .flags = WEIR_CONNECT_STREAM | WEIR_CONNECT_KEPT | WEIR_CONNECT_DEAR,
     .upstream_options = command_options,
     .upstream_options_size = sizeof(command_options_t),
     .server_open = command_open,

@@ -1,8 +1,14 @@
 // The pool: which server gets what, and what /status says of it; every number is known beforehand.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Moody, call, shown, startTeam } from './lib/moody.mjs';
+import { Moody, call, modern, shown, startTeam } from './lib/moody.mjs';
 import { until } from './lib/process.mjs';
+import { Connection } from './lib/raw.mjs';
+import { repo } from './lib/weir.mjs';
+import { demo, node } from './lib/world.mjs';
+
+/* The server of the fault tests, which holds calls until it is told to let them go. */
+const childOf = () => [node, `${repo}/t/fault/servers/child.mjs`];
 
 async function scene(count, pool, play, { weights = [], chain = [], ...more } = {}) {
     const servers = [];
@@ -125,7 +131,7 @@ test('pool: the_figures_are_those_of_all_workers_whoever_is_asked', () =>
     ));
 
 test('pool: who_waits_is_counted_and_gets_the_next_link_or_pool_full', () =>
-    scene(1, { max: 1, acquire_timeout: '300ms', max_waiting: 2 }, async ({ weir, servers: [server] }) => {
+    scene(1, { min: 0, max: 1, acquire_timeout: '300ms', max_waiting: 2 }, async ({ weir, servers: [server] }) => {
         server.mood = 'held';
         const first = call(weir);
         await until(() => server.held.length === 1, 'the first is at the server');
@@ -225,3 +231,58 @@ test('pool: it_grows_before_it_must_and_shrinks_when_it_may', () =>
         await Promise.all(held);
         await until(async () => (await server(weir, only)).shrunk >= 2, 'links that nobody needs are closed');
     }));
+
+test('pool: ten_links_to_a_server_are_there_before_anybody_asks_and_never_more_than_max', () =>
+    scene(2, {}, async ({ weir, servers }) => {
+        await until(async () => (await shown(weir, 'pool')).idle === 20, 'ten to each');
+        await calls(weir, 8);
+        const { opened, waited } = await shown(weir, 'pool');
+        assert.deepEqual({ opened, waited }, { opened: 20, waited: 0 });
+        assert.deepEqual(shares(servers), [4, 4]);
+    }));
+
+test('pool: a_process_is_not_started_before_somebody_asks', () =>
+    scene(
+        1,
+        { max: 4 },
+        async ({ weir }) => {
+            await until(async () => (await shown(weir, 'pool')).idle === 4, 'four connections');
+            assert.equal((await weir.status()).upstreams.near.children, 0);
+            assert.equal((await call(weir, { name: 'echo', path: '/near' })).status, 200);
+            assert.equal((await weir.status()).upstreams.near.children, 1);
+        },
+        { upstreams: { near: { transport: 'stdio', command: demo.stdio, chain: ['pool'] } } }
+    ));
+
+test('pool: a_server_that_closes_links_nobody_uses_is_left_in_peace_until_somebody_asks', () =>
+    scene(1, { min: 3, health_check: 0 }, async ({ weir, servers: [only] }) => {
+        await until(async () => (await shown(weir, 'pool')).idle === 3, 'they are there');
+        only.hangUp();
+        await until(async () => (await shown(weir, 'pool')).links === 0, 'they are gone');
+        for (let i = 0; i < 40; i++) assert.equal((await shown(weir, 'pool')).opened, 3);
+        await calls(weir, 1);
+        await until(async () => (await shown(weir, 'pool')).idle === 3, 'and are there again');
+    }));
+
+test('pool: processes_that_many_share_are_added_when_they_are_full_and_taken_away_when_they_are_not', () =>
+    scene(
+        1,
+        {},
+        async ({ weir }) => {
+            const near = async () => (await shown(weir, 'pool', 'near')).servers.node;
+            const { headers, body } = modern('held');
+            const held = Array.from({ length: 9 }, () => new Connection(weir.url('edge', '/near')).send('POST', headers, body));
+            await until(async () => (await near()).in_flight === 9, 'all are at the servers');
+            await until(async () => (await near()).links >= 3, 'they are spread');
+            const { links } = await near();
+            assert.ok(links <= 4, `${links} processes carry 9 exchanges, 4 each`);
+            held.forEach(client => client.close());
+            await until(async () => (await near()).links === 1, 'one is left');
+            assert.equal((await near()).shrunk, links - 1);
+        },
+        {
+            upstreams: {
+                near: { transport: 'stdio', command: childOf(), chain: [{ pool: { exchanges_per_link: 4, max: 8 } }] }
+            }
+        }
+    ));

@@ -54,6 +54,7 @@ const good = {
     'a size as a number': but('keepers: 1', 'access_log: { file: a.log, buffer: 65536 }'),
     'a size with its unit': but('keepers: 1', 'access_log: { file: a.log, buffer: 64KiB, flush: 1s }'),
     'one module for a list of them': but('[{"pool":{"min":1,"max":32}}]', '[ pool ]'),
+    'a word for a number': but(chain, chain.replace('"min":1', '"min":"auto"')),
     'a module without options': but('[{"pool":{"min":1,"max":32}}]', '[ pool: ]'),
     'several addresses': but('listen: "127.0.0.1:0"\n    routes', 'listen: ["127.0.0.1:0", ":0"]\n    routes'),
     'one transport in a list': but('transport: http\n', 'transport: [http]\n'),

@@ -15,7 +15,7 @@ import { node, startServer, waysThroughWeir } from './lib/world.mjs';
 const folder = mkdtempSync(join(tmpdir(), 'weir-seeing-'));
 const recorder = transport => [node, join(here, 'servers/recorder.mjs'), join(folder, transport), transport];
 const stdio = (more, pool = {}) => ({ transport: 'stdio', command: recorder('stdio'), chain: [{ pool }], ...more });
-const http = (url, more, pool = {}) => ({ transport: 'http', servers: [{ url }], chain: [{ pool }], ...more });
+const http = (url, more, pool = {}) => ({ transport: 'http', servers: [{ url }], chain: [{ pool: { min: 0, ...pool } }], ...more });
 
 /* A weir of one worker that logs each exchange at once, and all it has logged so far. */
 async function watched(upstreams, more = '') {

@@ -281,6 +281,27 @@ static void a_long_list_of_what_is_known_ends_with_a_sign_that_there_is_more(voi
 
 /* ---- numbers and units ---- */
 
+static void a_word_may_stand_for_a_number(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"auto", "none", NULL};
+    static const weir_option_t some[] = {{"n", WEIR_TYPE_INT, 0, "auto", 0, 9, words, false, "how many"},
+                                         {.name = NULL}};
+    static const struct {
+        const char *text;
+        int64_t value;
+    } good[] = {{"", -1}, {"n: auto", -1}, {"n: none", -2}, {"n: 7", 7}};
+    int64_t n;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_int_equal(read_with(some, &n, good[i].text), WEIR_OK);
+        assert_int_equal(n, good[i].value);
+    }
+    assert_int_equal(read_with(some, &n, "n: atuo"), WEIR_EFAIL);
+    assert_string_equal(
+        err.text, "/etc/weir/weir.yaml:1:4: n of the thing: expected a whole number or auto or none, found \"atuo\"");
+    assert_int_equal(read_with(some, &n, "n: -1"), WEIR_EFAIL);
+}
+
 static void numbers_are_read_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -497,6 +518,7 @@ int main(void)
         SCENE(what_is_no_map_has_no_options),
         SCENE(several_tables_may_read_one_map),
         SCENE(a_long_list_of_what_is_known_ends_with_a_sign_that_there_is_more),
+        SCENE(a_word_may_stand_for_a_number),
         SCENE(numbers_are_read_whole_or_not_at_all),
         SCENE(durations_have_units),
         SCENE(sizes_may_have_units),

@@ -77,7 +77,7 @@ export async function startFake(server = net.createServer(), at) {
 }
 
 /* A pool that does nothing of its own accord: each connection to a server is one that a request asked for. */
-export const quiet = { health_check: 0, grow_above: 1, shrink_below: 0 };
+export const quiet = { min: 0, health_check: 0, grow_above: 1, shrink_below: 0 };
 
 /* Scenes with a fake server and an upstream each, all behind one weir with one worker. `scene(name, play, options)`: `play` gets
  * { weir, server, url, client() }. Of the options, `upstream`, `server` and `pool` are added to the configuration of its upstream;

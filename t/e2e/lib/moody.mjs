@@ -39,6 +39,11 @@ export class Moody {
         await closed;
     }
 
+    /* Cuts what is connected, as a server does with connections that nobody uses. */
+    hangUp() {
+        this.#sockets.forEach(socket => socket.destroy());
+    }
+
     again() {
         return this.start(this.port);
     }
