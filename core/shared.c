@@ -105,16 +105,6 @@ void *shared_block(struct shared *shared, const char *name, size_t size)
 
 /* ---- for modules ---- */
 
-/* Two servers of an upstream may have one name (the same address, another path): which of them it is belongs to the name. */
-static unsigned namesakes_before(const weir_server_t *server)
-{
-    const upstream_t *up = upstream_of(server->upstream);
-    unsigned n = 0;
-    for (uint32_t i = 0; i < server->index; i++)
-        n += strcmp(up->servers[i].pub.name, server->name) == 0;
-    return n;
-}
-
 static void *block_of(weir_upstream_t *upstream, const weir_server_t *server, const char *module, const char *kind,
                       size_t size, weir_error_t *err)
 {
@@ -126,8 +116,8 @@ static void *block_of(weir_upstream_t *upstream, const weir_server_t *server, co
             weir_error(err, "no memory (%zu bytes)", size);
         return own;
     }
-    int n = snprintf(name, sizeof(name), "%s %s %s %s %u", module, kind, upstream->name,
-                     server == NULL ? "" : server->name, server == NULL ? 0 : namesakes_before(server));
+    int n =
+        snprintf(name, sizeof(name), "%s %s %s %s", module, kind, upstream->name, server == NULL ? "" : server->name);
     void *block = n < 0 || (size_t)n >= sizeof(name) ? NULL : shared_block(proc->shared, name, size);
     if (block == NULL)
         weir_error(err,

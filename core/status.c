@@ -33,7 +33,6 @@ static void tell_text(weir_status_t *s, const char *name, const char *value)
     json_object_set_new(((teller_t *)s)->object, name, value == NULL ? json_null() : json_string(value));
 }
 
-/* Two of one name (servers that differ in their path only) share an object. */
 static void tell_enter(weir_status_t *s, const char *name)
 {
     teller_t *teller = (teller_t *)s;

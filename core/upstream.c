@@ -1,6 +1,7 @@
 /* upstream.c: see upstream.h. */
 #include "upstream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "calls.h"
@@ -174,6 +175,30 @@ static int server_options(const config_t *config, upstream_t *up, server_t *serv
     return options_read_sets(&config->source, up->arena, sets, 2, conf->node, err);
 }
 
+static bool server_is_named(const upstream_t *up, const char *name)
+{
+    for (uint32_t i = 0; i + 1 < up->pub.nservers; i++)
+        if (strcmp(up->servers[i].pub.name, name) == 0)
+            return true;
+    return false;
+}
+
+/* A name says which server is meant, in tokens of sessions, to operators, and to what counts: the second of a name is NAME~2. */
+static int server_name_alone(upstream_t *up, weir_error_t *err)
+{
+    weir_server_t *server = &up->servers[up->pub.nservers - 1].pub;
+    const char *given = server->name;
+    size_t size = strlen(given) + sizeof("~4294967295");
+    for (unsigned i = 2; server_is_named(up, server->name); i++) {
+        char *name = arena_alloc(up->arena, size);
+        if (name == NULL)
+            return weir_error(err, "upstream %s: no memory for a server's name", up->pub.name);
+        snprintf(name, size, "%s~%u", given, i);
+        server->name = name;
+    }
+    return WEIR_OK;
+}
+
 static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, const conf_server_t *conf,
                            weir_error_t *err)
 {
@@ -186,10 +211,12 @@ static int upstream_server(const config_t *config, upstream_t *up, uint32_t i, c
         weir_error_wrap(err, "upstream %s: ", up->pub.name);
         return config_error_at(&config->source, conf == NULL ? up->conf->node : conf->node, err);
     }
+    up->pub.nservers++;
+    if (server_name_alone(up, err) != WEIR_OK)
+        return WEIR_EFAIL;
     server->name_hash = (uint32_t)name_hash64(server->pub.name);
     if (counters_of(&server->latency, &up->pub, &server->pub, "weir", 0, LATENCY_BUCKETS + 1, err) != WEIR_OK)
         return weir_error_wrap(err, "upstream %s: ", up->pub.name);
-    up->pub.nservers++;
     return WEIR_OK;
 }
 

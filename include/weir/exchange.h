@@ -177,7 +177,7 @@ struct weir_server {
     uint32_t magic;
     uint32_t index; /* in its upstream */
     uint32_t weight;
-    const char *name; /* "10.0.0.11:3000", or the command's name */
+    const char *name; /* "10.0.0.11:3000", or the command's name; made one of its own in its upstream by the host */
     weir_upstream_t *upstream;
     void *options;    /* read by the transport's server option table */
     void *carrier;    /* the connect side's own, made by server_open */

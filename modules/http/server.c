@@ -90,18 +90,28 @@ static bool is_unix(const weir_url_t *url)
     return weir_slice_starts(url->host, WEIR_LIT("unix:"));
 }
 
+/* Without the usual ones, and without a query, which may hold a secret. */
+static weir_slice_t path_in_name(const weir_url_t *url)
+{
+    const char *query = memchr(url->target.p, '?', url->target.n);
+    weir_slice_t path = query == NULL ? url->target : weir_slice(url->target.p, (size_t)(query - url->target.p));
+    bool is_usual = weir_slice_eq(path, WEIR_LIT("/")) || weir_slice_eq(path, WEIR_LIT("/mcp"));
+    return is_usual ? weir_slice(NULL, 0) : path;
+}
+
 static char *name_of(const weir_url_t *url)
 {
-    weir_slice_t host = url->host;
+    weir_slice_t host = url->host, path = path_in_name(url);
     bool is_v6 = !is_unix(url) && memchr(host.p, ':', host.n) != NULL;
-    size_t size = host.n + sizeof("[]:65535");
+    size_t size = host.n + path.n + sizeof("[]:65535");
     char *name = malloc(size);
     if (name == NULL)
         return NULL;
     if (is_unix(url))
-        (void)snprintf(name, size, "%.*s", WEIR_FMT(host));
+        (void)snprintf(name, size, "%.*s%.*s", WEIR_FMT(host), WEIR_FMT(path));
     else
-        (void)snprintf(name, size, is_v6 ? "[%.*s]:%u" : "%.*s:%u", WEIR_FMT(host), (unsigned)url->port);
+        (void)snprintf(name, size, is_v6 ? "[%.*s]:%u%.*s" : "%.*s:%u%.*s", WEIR_FMT(host), (unsigned)url->port,
+                       WEIR_FMT(path));
     return name;
 }
 

@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { freePort } from './lib/documents.mjs';
 import { descendants, isAlive, run, until } from './lib/process.mjs';
 import { Connection, openSession, request, rpc } from './lib/raw.mjs';
@@ -18,7 +20,7 @@ const stdio = (more, pool = {}) => ({ transport: 'stdio', command: recorder('std
 const http = (url, more, pool = {}) => ({ transport: 'http', servers: [{ url }], chain: [{ pool: { min: 0, ...pool } }], ...more });
 
 /* A weir of one worker that logs each exchange at once, and all it has logged so far. */
-async function watched(upstreams, more = '') {
+async function watched(upstreams, more = '', ...modules) {
     const access = join(folder, `access-${Object.keys(upstreams).join('-')}`);
     rmSync(access, { force: true });
     const port = await freePort();
@@ -26,7 +28,7 @@ async function watched(upstreams, more = '') {
 log: { level: info, file: stderr }
 access_log: { file: ${access}, flush: 1ms }
 admin: { listen: "127.0.0.1:${port}" }
-modules: [http, stdio, pool]
+modules: [${['http', 'stdio', 'pool', ...modules]}]
 ${more}
 listeners:
   edge:
@@ -236,6 +238,45 @@ if (waysThroughWeir.length > 0)
         assert.equal((await second.head()).status, 200);
         second.close();
         await weir.stop();
+    });
+
+/* A server that is another one on each path, and remembers which sessions it has begun there. */
+async function startHouse() {
+    const sessions = new Map();
+    const house = createServer(async (asked, reply) => {
+        const { id, method } = JSON.parse((await text(asked)) || '{}');
+        if (method === 'initialize') sessions.set(`s${sessions.size}`, asked.url);
+        const session = method === 'initialize' ? `s${sessions.size - 1}` : asked.headers['mcp-session-id'];
+        const result = method === 'initialize' ? { protocolVersion: '2025-11-25', capabilities: {}, serverInfo: { name: 'x', version: '1' } } : { path: asked.url };
+        if (sessions.get(session) !== asked.url) return reply.writeHead(404).end();
+        if (id === undefined) return reply.writeHead(asked.method === 'DELETE' ? 204 : 202).end();
+        reply.writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': session }).end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+    });
+    await new Promise(resolve => house.listen(0, '127.0.0.1', resolve));
+    return { at: `127.0.0.1:${house.address().port}`, stop: () => new Promise(resolve => house.close(resolve)) };
+}
+
+if (waysThroughWeir.length > 0)
+    test('seeing: servers at one address have names, sessions and numbers of their own', async () => {
+        const house = await startHouse();
+        const paths = ['/mcp', '/other', '/other?key=secret', '/'];
+        const weir = await watched({ far: { transport: 'http', servers: paths.map(path => ({ url: `http://${house.at}${path}` })), chain: ['breaker', 'pool'] } }, '', 'breaker');
+        const names = ['', '/other', '/other~2', '~2'].map(end => house.at + end);
+        for (const path of paths) {
+            const session = await openSession(weir.at('far'));
+            for (let i = 0; i < 3; i++) assert.equal((await session.call('tools/list', {}, i)).result.path, path);
+        }
+        const { servers, chain } = (await weir.status()).upstreams.far;
+        assert.deepEqual(servers.map(({ name }) => name), names); // prettier-ignore
+        const [breaker, pool] = chain;
+        assert.deepEqual(Object.keys(breaker.circuits), names);
+        assert.deepEqual(Object.entries(pool.servers).map(([name, { requests }]) => [name, requests]), names.map(name => [name, 5])); // prettier-ignore
+        const { code, stderr } = await run(binary, ['breaker', 'open', `far/${names[1]}`, '-c', weir.file]);
+        assert.equal(code, 0, stderr);
+        const { circuits } = (await weir.status()).upstreams.far.chain[0];
+        assert.deepEqual(Object.values(circuits).map(({ state }) => state), ['closed', 'held_open', 'closed', 'closed']); // prettier-ignore
+        await weir.stop();
+        await house.stop();
     });
 
 if (waysThroughWeir.length > 0)
