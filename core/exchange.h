@@ -83,7 +83,6 @@ typedef struct exchange {
     uint8_t keeper;        /* that holds the session */
     char *id;              /* the raw id, once the request's buffers have gone */
     struct cut *cut;       /* cuts the reply into messages */
-    weir_slice_t event_id; /* of the event at hand, while it is handed on */
     weir_list_t of_client; /* in the list of a client on a stream transport */
     weir_slice_t version;  /* negotiated in the session */
     void *state_base;
@@ -129,10 +128,6 @@ int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n);
 void reply_end(weir_exchange_t *pub);
 int reply_message(exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
 void reply_accepted(exchange_t *ex, uint16_t status);
-/* A message that was cut out of a reply of bytes; the answer does not end the exchange, whose link is still at work. reply_over()
- * does, when all has come. */
-int reply_cut(exchange_t *ex, const weir_message_t *message, bool is_final);
-void reply_over(exchange_t *ex);
 void reply_stream(exchange_t *ex);
 
 /* For links: its link has gone before the server saw anything of it. */

@@ -73,12 +73,21 @@ static bool head_has_body(const exchange_t *ex, const weir_head_t *head)
     return head->status >= 200 && head->status != 204 && head->status != 304 && head->content_length != 0;
 }
 
+static int reply_cut_begin(exchange_t *ex, const weir_head_t *head)
+{
+    ex->cut = cut_new(head, ex->upstream->conf->max_message);
+    if (ex->cut != NULL)
+        return WEIR_OK;
+    exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory to read its reply", ex->upstream->pub.name);
+    return WEIR_ECLOSED;
+}
+
 /* The accept side knows nothing of HTTP: what comes is cut into messages. */
 static int reply_head_cut(exchange_t *ex, const weir_head_t *head)
 {
     reply_begin(ex, head->status);
     reply_rearm(ex);
-    return cut_begin(ex, head);
+    return reply_cut_begin(ex, head);
 }
 
 int reply_head(weir_exchange_t *pub, const weir_head_t *head)
@@ -92,7 +101,7 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     ex->is_alien = head_is_alien(ex, head, type);
     if (pub->wants_messages)
         return reply_head_cut(ex, head);
-    if (pub->is_watched && cut_begin(ex, head) != WEIR_OK)
+    if (pub->is_watched && reply_cut_begin(ex, head) != WEIR_OK)
         return WEIR_ECLOSED;
     weir_reply_t reply = {
         .status = head->status,
@@ -114,13 +123,103 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     return reply_full(ex, result);
 }
 
+static bool is_answer(const exchange_t *ex, const weir_envelope_t *env)
+{
+    bool is_reply = env->kind == WEIR_KIND_RESULT || env->kind == WEIR_KIND_ERROR;
+    return is_reply && (env->id.p == NULL || weir_slice_eq(env->id, ex->pub.message.envelope.id));
+}
+
+/* A message that was cut out of a reply of bytes. The answer does not end the exchange, whose link is still at work. */
+static int reply_cut_message(exchange_t *ex, weir_message_t *message, weir_slice_t event_id)
+{
+    if (ex->pub.wants_messages)
+        message_unfold(message);
+    bool is_final = ex->pub.verb == WEIR_VERB_MESSAGE && is_answer(ex, &message->envelope);
+    chain_reply(ex, message);
+    if (!ex->pub.wants_messages || ex->state == EXCHANGE_ENDED)
+        return ex->state == EXCHANGE_ENDED ? WEIR_ECLOSED : WEIR_OK;
+    weir_chunk_t chunk = {.bytes = message->bytes};
+    int result = ex->accept->reply_message(&ex->pub, &chunk, 1, event_id, is_final);
+    if (ex->state == EXCHANGE_ENDED)
+        return WEIR_ECLOSED;
+    if (!is_final)
+        return result;
+    /* The client has its answer. The link has to come to the end of its own reply before it can carry another. */
+    ex->is_answered = true;
+    ex->pub.client = NULL;
+    reply_source_pause(ex, false);
+    return WEIR_OK;
+}
+
+static int reply_take_cut(void *owner, weir_slice_t bytes, weir_slice_t event_id)
+{
+    exchange_t *ex = owner;
+    weir_message_t message = {.bytes = bytes};
+    if (ex->is_answered)
+        return WEIR_OK; /* what a server says after its answer */
+    if (message_scan(bytes, &message.envelope) == WEIR_SCAN_OK)
+        return reply_cut_message(ex, &message, event_id);
+    if (!ex->pub.wants_messages)
+        return WEIR_OK;
+    exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: %s sent what is no JSON-RPC message", ex->upstream->pub.name,
+                  ex->link->pub.server->name);
+    return WEIR_ECLOSED;
+}
+
+static int reply_cut_bytes(exchange_t *ex, const weir_chunk_t *chunks, size_t n)
+{
+    int result = cut_bytes(ex->cut, chunks, n, reply_take_cut, ex);
+    if (result != WEIR_EFAIL)
+        return result;
+    if (!ex->pub.wants_messages) {
+        cut_free(ex->cut); /* nobody but an onlooker misses it */
+        ex->cut = NULL;
+        return WEIR_OK;
+    }
+    exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: a message of its reply is larger than max_message (%llu)",
+                  ex->upstream->pub.name, (unsigned long long)ex->upstream->conf->max_message);
+    return WEIR_ECLOSED;
+}
+
+static void reply_over(exchange_t *ex)
+{
+    if (ex->pub.client != NULL)
+        ex->accept->reply_end(&ex->pub);
+    exchange_end(ex, WEIR_REASON_NONE);
+}
+
+static weir_reason_t reason_of_status(const exchange_t *ex)
+{
+    switch (ex->status) {
+    case 404:
+        return ex->pub.session_token.n > 0 ? WEIR_REASON_SESSION_NOT_FOUND : WEIR_REASON_NOT_FOUND;
+    case 405:
+        return WEIR_REASON_BAD_METHOD;
+    default:
+        return WEIR_REASON_BAD_REPLY;
+    }
+}
+
+/* The body is over and nothing in it was the answer. */
+static void reply_over_unanswered(exchange_t *ex)
+{
+    if (ex->status >= 300)
+        exchange_fail(&ex->pub, reason_of_status(ex), "%s: the server answered HTTP status %u", ex->upstream->pub.name,
+                      ex->status);
+    else if (ex->pub.message.envelope.kind == WEIR_KIND_REQUEST)
+        exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: its reply ended without the answer",
+                      ex->upstream->pub.name);
+    else
+        reply_over(ex);
+}
+
 int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
 {
     exchange_t *ex = exchange_of(pub);
     if (ex->state != EXCHANGE_REPLYING)
         return WEIR_ECLOSED;
-    int result = ex->cut == NULL ? WEIR_OK : cut_bytes(ex, chunks, n);
-    if (!pub->wants_messages)
+    int result = ex->cut == NULL ? WEIR_OK : reply_cut_bytes(ex, chunks, n);
+    if (!pub->wants_messages && ex->state != EXCHANGE_ENDED)
         result = ex->accept->reply_bytes(pub, chunks, n);
     if (ex->state == EXCHANGE_ENDED)
         return WEIR_ECLOSED;
@@ -135,35 +234,12 @@ void reply_end(weir_exchange_t *pub)
     if (ex->state != EXCHANGE_REPLYING)
         return;
     timer_stop(&ex->timer);
-    if (ex->cut != NULL)
-        cut_end(ex);
-    if (ex->cut == NULL || !pub->wants_messages)
+    if (ex->cut != NULL && cut_end(ex->cut, reply_take_cut, ex) == WEIR_ECLOSED)
+        return;
+    if (ex->cut != NULL && pub->wants_messages && !ex->is_answered)
+        reply_over_unanswered(ex);
+    else
         reply_over(ex);
-}
-
-void reply_over(exchange_t *ex)
-{
-    if (ex->pub.client != NULL)
-        ex->accept->reply_end(&ex->pub);
-    exchange_end(ex, WEIR_REASON_NONE);
-}
-
-int reply_cut(exchange_t *ex, const weir_message_t *message, bool is_final)
-{
-    weir_chunk_t chunk = {.bytes = message->bytes};
-    chain_reply(ex, message);
-    if (!ex->pub.wants_messages || ex->state == EXCHANGE_ENDED)
-        return ex->state == EXCHANGE_ENDED ? WEIR_ECLOSED : WEIR_OK;
-    int result = ex->accept->reply_message(&ex->pub, &chunk, 1, ex->event_id, is_final);
-    if (ex->state == EXCHANGE_ENDED)
-        return WEIR_ECLOSED;
-    if (!is_final)
-        return result;
-    /* The client has its answer. The link has to come to the end of its own reply before it can carry another. */
-    ex->is_answered = true;
-    ex->pub.client = NULL;
-    reply_source_pause(ex, false);
-    return WEIR_OK;
 }
 
 /* A message of a stream link, for the modules that look at them. */
