@@ -13,7 +13,6 @@
  * A failure is noted by change_fail() wherever it is seen, and acted on in change_settle() alone.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,71 +28,10 @@
 /* What a draining worker gets beyond drain_timeout to cut what is left. */
 #define DRAIN_GRACE_SECONDS 5.0
 
-void generation_free(generation_t *generation)
-{
-    if (generation == NULL)
-        return;
-    weir_list_remove(&generation->node);
-    config_free(generation->config);
-    free(generation->text);
-    free(generation->workers);
-    free(generation);
-}
+static void on_answered(slot_t *keeper, const control_message_t *message);
+static bool on_died(slot_t *slot, bool was_ready, const char *how);
 
-bool generation_is_empty(const generation_t *generation)
-{
-    for (size_t i = 0; i < generation->nworkers; i++)
-        if (generation->workers[i].state != SLOT_EMPTY)
-            return false;
-    return true;
-}
-
-static size_t workers_wanted(const config_t *config)
-{
-    if (config->workers > 0)
-        return (size_t)config->workers;
-    cpu_set_t cpus; /* those we may run on: a container may have fewer than the machine */
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-        return (size_t)CPU_COUNT(&cpus);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : (size_t)online;
-}
-
-static int generation_equip(master_t *master, generation_t *generation, weir_error_t *err)
-{
-    const master_options_t *options = master->options;
-    generation->text = options->text != NULL ? strdup(options->text) : config_read(options->file, err);
-    if (generation->text == NULL)
-        return options->text != NULL ? weir_error(err, "out of memory") : WEIR_EFAIL;
-    if (config_parse(generation->text, options->file, &generation->config, err) != WEIR_OK)
-        return WEIR_EFAIL;
-    generation->nworkers = workers_wanted(generation->config);
-    generation->workers = calloc(generation->nworkers, sizeof(*generation->workers));
-    if (generation->workers == NULL)
-        return weir_error(err, "out of memory");
-    for (size_t i = 0; i < generation->nworkers; i++) {
-        slot_init(&generation->workers[i], &master_slots, master, PROC_WORKER, (int)i);
-        generation->workers[i].generation = generation;
-    }
-    return WEIR_OK;
-}
-
-static generation_t *generation_new(master_t *master, weir_error_t *err)
-{
-    generation_t *generation = calloc(1, sizeof(*generation));
-    if (generation == NULL) {
-        weir_error(err, "out of memory");
-        return NULL;
-    }
-    weir_list_init(&generation->node);
-    generation->number = ++master->generation_last;
-    if (generation_equip(master, generation, err) != WEIR_OK) {
-        generation_free(generation);
-        return NULL;
-    }
-    weir_list_append(&master->generations, &generation->node);
-    return generation;
-}
+static const slot_owner_t slots = {.launch = launch, .answered = on_answered, .died = on_died};
 
 static void limit_set(master_t *master, ev_tstamp seconds)
 {
@@ -126,7 +64,7 @@ static int keepers_start(master_t *master, weir_error_t *err)
     if (master->keepers == NULL)
         return weir_error(err, "out of memory");
     for (size_t i = 0; i < master->nkeepers; i++)
-        slot_init(&master->keepers[i], &master_slots, master, PROC_KEEPER, (int)i);
+        slot_init(&master->keepers[i], &slots, master, PROC_KEEPER, (int)i);
     for (size_t i = 0; i < master->nkeepers; i++)
         slot_start(&master->keepers[i]);
     return WEIR_OK;
@@ -188,7 +126,7 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
 
 static int change_try(master_t *master, weir_error_t *err)
 {
-    master->coming = generation_new(master, err);
+    master->coming = generation_new(master, &slots, err);
     if (master->coming == NULL || tryout_start(&master->tryout, master->coming->config, err) != WEIR_OK)
         return WEIR_EFAIL;
     ev_io_init(&master->tryout_answer, on_tryout_answer, master->tryout.fd, EV_READ);
@@ -215,7 +153,7 @@ void change_begin(master_t *master)
 
 /* --- APPLYING --- */
 
-void change_answered(slot_t *keeper, const control_message_t *message)
+static void on_answered(slot_t *keeper, const control_message_t *message)
 {
     master_t *master = keeper->master;
     if (master->coming == NULL || message->generation != master->coming->number)
@@ -231,6 +169,23 @@ static bool is_answer_due(const master_t *master)
         if (master->keepers[i].is_answer_due)
             return true;
     return false;
+}
+
+/* Whether to start another one. A generation that has not come yet is given up instead, one that has left needs none. */
+static bool on_died(slot_t *slot, bool was_ready, const char *how)
+{
+    master_t *master = slot->master;
+    if (master->ending != ENDING_NOT)
+        return false;
+    bool is_first = master->current == NULL;
+    bool is_coming = slot->generation != NULL && slot->generation == master->coming;
+    if (master->change == CHANGE_STARTING && !was_ready && (is_coming || is_first)) {
+        char why[WEIR_ERROR_MAX];
+        snprintf(why, sizeof(why), "%s/%d %s before it was ready", slot_kind(slot), slot->index, how);
+        change_fail(master, why);
+        return false;
+    }
+    return slot->generation == NULL || is_coming || slot->generation == master->current;
 }
 
 /* --- STARTING --- */

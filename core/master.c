@@ -124,25 +124,6 @@ static void on_children(master_t *master)
         reaped(master, pid, status);
 }
 
-/* Whether to start another one. A generation that has not come yet is given up instead, one that has left needs none. */
-static bool on_died(slot_t *slot, bool was_ready, const char *how)
-{
-    master_t *master = slot->master;
-    if (master->ending != ENDING_NOT)
-        return false;
-    bool is_first = master->current == NULL;
-    bool is_coming = slot->generation != NULL && slot->generation == master->coming;
-    if (master->change == CHANGE_STARTING && !was_ready && (is_coming || is_first)) {
-        char why[WEIR_ERROR_MAX];
-        snprintf(why, sizeof(why), "%s/%d %s before it was ready", slot_kind(slot), slot->index, how);
-        change_fail(master, why);
-        return false;
-    }
-    return slot->generation == NULL || is_coming || slot->generation == master->current;
-}
-
-const slot_owner_t master_slots = {.launch = launch, .answered = change_answered, .died = on_died};
-
 /* --- the end --- */
 
 static void drain_to_quit(slot_t *worker)
@@ -235,23 +216,6 @@ static void slot_reopen(slot_t *slot)
     (void)slot_say(slot, CONTROL_REOPEN); /* a process that is down opens its logs when it starts */
 }
 
-bool master_logs_to_stderr(const config_t *config)
-{
-    return config->log_file == NULL || strcmp(config->log_file, "stderr") == 0;
-}
-
-int master_give_logs(const config_t *config, weir_error_t *err)
-{
-    user_t user;
-    if (config->user == NULL || geteuid() != 0)
-        return WEIR_OK;
-    if (user_find(config->user, &user, err) != WEIR_OK)
-        return WEIR_EFAIL;
-    if (!master_logs_to_stderr(config) && user_give_file(&user, config->log_file, err) != WEIR_OK)
-        return WEIR_EFAIL;
-    return config->access_file == NULL ? WEIR_OK : user_give_file(&user, config->access_file, err);
-}
-
 /* First we, who may make files, then those who may only open them. */
 static void logs_reopen(master_t *master)
 {
@@ -323,32 +287,6 @@ static int signals_watch(master_t *master, weir_error_t *err)
     ev_io_start(master->proc.loop, &master->signals);
     ev_prepare_start(master->proc.loop, &master->settle);
     return WEIR_OK;
-}
-
-int master_log(master_t *master, const config_t *config, weir_error_t *err)
-{
-    struct log *log = log_open((weir_level_t)config->log_level, config->log_file, err);
-    if (log == NULL)
-        return WEIR_EFAIL;
-    log_close(master->proc.log);
-    master->proc.log = log;
-    return WEIR_OK;
-}
-
-int master_pid_file(master_t *master, const config_t *config, weir_error_t *err)
-{
-    if (master->pid_file != NULL && config->pid_file != NULL && strcmp(master->pid_file, config->pid_file) == 0)
-        return WEIR_OK;
-    if (master->pid_file != NULL)
-        pidfile_remove(master->pid_file);
-    free(master->pid_file);
-    master->pid_file = NULL;
-    if (config->pid_file == NULL)
-        return WEIR_OK;
-    if (pidfile_write(config->pid_file, err) != WEIR_OK)
-        return WEIR_EFAIL;
-    master->pid_file = strdup(config->pid_file);
-    return master->pid_file == NULL ? weir_error(err, "pid_file: out of memory") : WEIR_OK;
 }
 
 static int master_equip(master_t *master, weir_error_t *err)

@@ -1,7 +1,7 @@
 /* master.h: the process that stays: it owns the sockets, the pid file and the other processes, and runs no module code.
  *
- * This header is shared by its parts: master.c (signals, the end), change.c (from one configuration to the next), launch.c (how a
- * process gets what it needs). One master_t, on the stack of master_run().
+ * This header is shared by its parts: master.c (signals, the end), change.c (from one configuration to the next), generation.c,
+ * launch.c (how a process gets what it needs), master_files.c (logs, pid file). One master_t, on the stack of master_run().
  */
 #ifndef MASTER_H
 #define MASTER_H
@@ -89,7 +89,11 @@ void change_fail(master_t *master, const char *why);
 void change_abort(master_t *master);
 /* Do what the states of the processes allow; true when something was done. */
 bool change_settle(master_t *master);
-void change_answered(slot_t *slot, const control_message_t *message);
+
+/* --- generation.c --- */
+
+/* Of what the configuration says now; its workers' slots are empty, and their owner's. */
+generation_t *generation_new(master_t *master, const slot_owner_t *owner, weir_error_t *err);
 void generation_free(generation_t *generation);
 bool generation_is_empty(const generation_t *generation);
 
@@ -100,9 +104,7 @@ int launch(slot_t *slot, weir_error_t *err);
 /* Send a configuration to a keeper, and expect its answer. */
 int launch_config(slot_t *keeper, const generation_t *generation);
 
-/* --- master.c --- */
-
-extern const slot_owner_t master_slots;
+/* --- master_files.c --- */
 
 /* Give the files of the logs to the user that processes run as, so that they can open them again. */
 int master_give_logs(const config_t *config, weir_error_t *err);
