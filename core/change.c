@@ -31,7 +31,7 @@
 static void on_answered(slot_t *keeper, const control_message_t *message);
 static bool on_died(slot_t *slot, bool was_ready, const char *how);
 
-static const slot_owner_t slots = {.launch = launch, .answered = on_answered, .died = on_died};
+static const slot_owner_t slot_owner = {.launch = launch, .answered = on_answered, .died = on_died};
 
 static void limit_set(master_t *master, ev_tstamp seconds)
 {
@@ -64,7 +64,7 @@ static int keepers_start(master_t *master, weir_error_t *err)
     if (master->keepers == NULL)
         return weir_error(err, "out of memory");
     for (size_t i = 0; i < master->nkeepers; i++)
-        slot_init(&master->keepers[i], &slots, master, PROC_KEEPER, (int)i);
+        slot_init(&master->keepers[i], &slot_owner, master, PROC_KEEPER, (int)i);
     for (size_t i = 0; i < master->nkeepers; i++)
         slot_start(&master->keepers[i]);
     return WEIR_OK;
@@ -126,7 +126,7 @@ static void on_limit(struct ev_loop *loop, struct ev_timer *w, int revents)
 
 static int change_try(master_t *master, weir_error_t *err)
 {
-    master->coming = generation_new(master, &slots, err);
+    master->coming = generation_new(master, &slot_owner, err);
     if (master->coming == NULL || tryout_start(&master->tryout, master->coming->config, err) != WEIR_OK)
         return WEIR_EFAIL;
     ev_io_init(&master->tryout_answer, on_tryout_answer, master->tryout.fd, EV_READ);
