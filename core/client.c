@@ -52,9 +52,16 @@ static const weir_accept_t client_accept = {
 
 /* ---- exchanges ---- */
 
+/* What it asked for, and has no answer to yet: its listening is no request of its own. */
+static uint32_t client_asked(const weir_client_t *client)
+{
+    return client->in_flight - (client->listen == NULL ? 0 : 1);
+}
+
 static void client_mind_flood(weir_client_t *client)
 {
-    bool is_full = client->renewing != NULL || client->in_flight >= (uint64_t)client->listener->conf->max_exchanges;
+    bool is_full =
+        client->renewing != NULL || client_asked(client) >= (uint64_t)client->listener->conf->max_exchanges;
     if (client->owner == NULL || is_full == client->is_paused)
         return;
     client->is_paused = is_full;
@@ -120,8 +127,7 @@ static void client_free(void *arg)
 /* After an exchange: a client that has gone leaves with its last one, one that will ask nothing more with its last answer. */
 static void client_settle(weir_client_t *client)
 {
-    bool is_answered = client->in_flight == (client->listen == NULL ? 0 : 1);
-    if (client->owner != NULL && client->is_finishing && is_answered)
+    if (client->owner != NULL && client->is_finishing && client_asked(client) == 0)
         client->events->end(client->owner, "all is answered");
     else if (client->owner != NULL)
         client_mind_flood(client);
