@@ -12,6 +12,7 @@
 #include "log.h"
 #include "param.h"
 #include "places.h"
+#include "postbox.h"
 #include "proc.h"
 
 #define CHANNEL_LIMIT (64u << 20) /* unsent bytes to a keeper that does not read */
@@ -96,6 +97,17 @@ static channel_t *channel_choose(const exchange_t *ex)
             return channel;
     }
     return NULL;
+}
+
+int channel_relay(uint32_t number, frame_t *frame, const weir_chunk_t *parts, size_t n)
+{
+    channels_t *channels = proc->channels;
+    for (size_t i = 0; i < channels->n; i++) {
+        channel_t *channel = &channels->channel[(number + i) % channels->n];
+        if (wire_write(&channel->wire, frame, parts, n) != WEIR_ECLOSED)
+            return channel->keeper;
+    }
+    return -1;
 }
 
 static void channel_detach(exchange_t *ex)
@@ -198,6 +210,10 @@ static void channel_failed(exchange_t *ex, const frame_t *frame, weir_slice_t pa
 static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payload)
 {
     channel_t *channel = owner;
+    if (frame->word >= FRAME_POST) {
+        postbox_frame(&channel->wire, frame, payload);
+        return;
+    }
     exchange_t *ex = ids_get(&channel->ids, frame->id);
     if (ex == NULL || frame->extra > payload.n)
         return;
@@ -237,4 +253,5 @@ static void channel_gone(void *owner, const char *why)
         exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: its keeper died; it is being started again",
                       ex->upstream->pub.name);
     }
+    postbox_lost(channel->keeper);
 }

@@ -15,6 +15,8 @@
  *   MESSAGE  keeper  status     event id, message; FINAL: the exchange has ended
  *   END      keeper  -          -                                                the stream has ended
  *   FAIL     keeper  reason     seconds of Retry-After, text                     the exchange has failed
+ *
+ * POST, POSTED and LEFT are of no exchange; see postbox.h.
  */
 #ifndef CHANNEL_H
 #define CHANNEL_H
@@ -31,6 +33,9 @@ typedef enum frame_word {
     FRAME_MESSAGE,
     FRAME_END,
     FRAME_FAIL,
+    FRAME_POST,
+    FRAME_POSTED,
+    FRAME_LEFT,
 } frame_word_t;
 
 #define FRAME_FINAL 0x1u       /* MESSAGE: the last one */
@@ -82,5 +87,8 @@ bool channels_are_up(void);
 
 /* How exchanges of kept upstreams are carried: to the keeper that their session, or chance, chooses. */
 extern const struct carrier channel_carrier;
+
+/* Send a frame of no exchange to a keeper that is up, the same one for the same number. Which one, or -1: none is. */
+int channel_relay(uint32_t number, frame_t *frame, const weir_chunk_t *parts, size_t n);
 
 #endif

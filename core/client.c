@@ -60,8 +60,7 @@ static uint32_t client_asked(const weir_client_t *client)
 
 static void client_mind_flood(weir_client_t *client)
 {
-    bool is_full =
-        client->renewing != NULL || client_asked(client) >= (uint64_t)client->listener->conf->max_exchanges;
+    bool is_full = client->renewing != NULL || client_asked(client) >= (uint64_t)client->listener->conf->max_exchanges;
     if (client->owner == NULL || is_full == client->is_paused)
         return;
     client->is_paused = is_full;

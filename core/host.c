@@ -24,6 +24,7 @@
 #include "message.h"
 #include "mirrored.h"
 #include "modules.h"
+#include "postbox.h"
 #include "proc.h"
 #include "shared.h"
 #include "stream.h"
@@ -164,6 +165,11 @@ static const weir_host_t table = {
     .stream_is_untaken = stream_is_untaken,
     .link_lost = calls_lost,
     .link_retire = link_retire,
+    .postbox_open = postbox_open,
+    .postbox_address = postbox_address,
+    .postbox_close = postbox_close,
+    .post_send = post_send,
+    .post_forget = post_forget,
 };
 
 const weir_host_t *host_table(void)

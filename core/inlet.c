@@ -12,6 +12,7 @@
 #include "log.h"
 #include "message.h"
 #include "places.h"
+#include "postbox.h"
 #include "proc.h"
 #include "session.h"
 #include "timer.h"
@@ -27,6 +28,7 @@ typedef struct inlet {
     uint32_t generation;
     exchange_t **places; /* by the low half of the worker's number */
     uint32_t nplaces;
+    bool is_full; /* its worker does not read what was written */
     weir_timer_t burial;
 } inlet_t;
 
@@ -246,9 +248,70 @@ static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payloa
     inlet_serve(ex, frame, head.session);
 }
 
+/* ---- from worker to worker ---- */
+
+static inlet_t *inlet_at(post_place_t place)
+{
+    WEIR_LIST_EACH(&proc->inlets, it) {
+        inlet_t *inlet = WEIR_CONTAINER(it, inlet_t, node);
+        if (inlet->worker == place.worker && inlet->generation == place.generation)
+            return inlet;
+    }
+    return NULL;
+}
+
+static void inlet_return(inlet_t *inlet, const frame_t *frame, int result)
+{
+    post_head_t head = {.to = {inlet->worker, inlet->generation}};
+    frame_t posted = {.word = FRAME_POSTED, .arg = (uint16_t)-result, .id = frame->id};
+    weir_chunk_t part = {.bytes = weir_slice((const char *)&head, sizeof(head))};
+    wire_write(&inlet->wire, &posted, &part, 1);
+}
+
+/* POST and POSTED go on as they are. */
+static void inlet_relay(inlet_t *inlet, const frame_t *frame, weir_slice_t payload)
+{
+    post_head_t head;
+    if (payload.n < sizeof(head))
+        return;
+    memcpy(&head, payload.p, sizeof(head));
+    inlet_t *to = inlet_at(head.to);
+    bool is_post = frame->word == FRAME_POST;
+    if (to == NULL || (is_post && to->is_full)) {
+        if (is_post)
+            inlet_return(inlet, frame, to == NULL ? WEIR_ECLOSED : WEIR_EFULL);
+        return;
+    }
+    frame_t copy = *frame;
+    weir_chunk_t part = {.bytes = payload, .buf = inlet->wire.in};
+    if (wire_write(&to->wire, &copy, &part, 1) == WEIR_EFULL)
+        to->is_full = true;
+}
+
+static void inlet_drained(void *owner)
+{
+    inlet_t *inlet = owner;
+    inlet->is_full = false;
+}
+
+/* Others may wait for what was on its way to this worker. */
+static void inlet_tell_of_end(const inlet_t *gone)
+{
+    post_head_t head = {.from = {gone->worker, gone->generation}};
+    weir_chunk_t part = {.bytes = weir_slice((const char *)&head, sizeof(head))};
+    WEIR_LIST_EACH(&proc->inlets, it) {
+        frame_t frame = {.word = FRAME_LEFT};
+        wire_write(&WEIR_CONTAINER(it, inlet_t, node)->wire, &frame, &part, 1);
+    }
+}
+
 static void inlet_frame(void *owner, const frame_t *frame, weir_slice_t payload)
 {
     inlet_t *inlet = owner;
+    if (frame->word == FRAME_POST || frame->word == FRAME_POSTED) {
+        inlet_relay(inlet, frame, payload);
+        return;
+    }
     if (frame->word == FRAME_CALL) {
         inlet_call(inlet, frame, payload);
         return;
@@ -289,6 +352,7 @@ static void inlet_gone(void *owner, const char *why)
     inlet_t *inlet = owner;
     log_write(WEIR_LOG_DEBUG, "worker/%d of generation %u: channel closed: %s", inlet->worker, inlet->generation, why);
     inlet_close(inlet);
+    inlet_tell_of_end(inlet);
     if (proc->on_inlet_gone != NULL)
         proc->on_inlet_gone();
 }
@@ -304,7 +368,7 @@ int inlet_open(int worker, uint32_t generation, int fd, weir_error_t *err)
     inlet->generation = generation;
     inlet->burial = (weir_timer_t){.fire = inlet_bury, .arg = inlet};
     weir_list_init(&inlet->burial.node);
-    inlet->wire = (wire_t){.owner = inlet, .frame = inlet_frame, .gone = inlet_gone};
+    inlet->wire = (wire_t){.owner = inlet, .frame = inlet_frame, .drained = inlet_drained, .gone = inlet_gone};
     weir_list_append(&proc->inlets, &inlet->node);
     if (wire_open(&inlet->wire, fd, INLET_LIMIT, err) == WEIR_OK)
         return WEIR_OK;

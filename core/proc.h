@@ -42,6 +42,7 @@ typedef struct proc {
     struct exchanges *exchanges;
     weir_list_t upstreams;       /* upstream.node */
     struct channels *channels;   /* worker: to the keepers */
+    struct postboxes *postboxes; /* worker: made when there is a first one */
     weir_list_t inlets;          /* keeper: from the workers */
     weir_list_t leaving;         /* stream.c's: streams that have no owner any more and are not over yet */
     void (*on_inlet_gone)(void); /* keeper */

@@ -18,6 +18,7 @@
 #include "listener.h"
 #include "log.h"
 #include "modules.h"
+#include "postbox.h"
 #include "proc.h"
 #include "room.h"
 #include "stats.h"
@@ -165,6 +166,7 @@ static void worker_tear_down(worker_t *w)
         admin_stop(w->admin);
     room_clear(&w->room);
     channels_free();
+    postboxes_free();
     access_close(proc->access);
     room_leave();
 }

@@ -8,7 +8,7 @@
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
  *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of
- *             operators, balancers, figures
+ *             operators, balancers, figures; postboxes
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
@@ -20,6 +20,7 @@
 #include "figure.h"
 #include "framing.h"
 #include "lane.h"
+#include "postbox.h"
 
 #define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
 #define WEIR_ABI_MAJOR 0
@@ -341,6 +342,17 @@ typedef struct weir_host {
 
     /* The link takes no more exchanges: its owner is told DOWN, those on it go on, and it closes with the last of them. */
     void (*link_retire)(weir_link_t *link, const char *why);
+
+    /* Postboxes; see postbox.h. postbox_open: NULL when there is no memory or a bound is reached; the client came by this listener
+     * with this Authorization (empty: none), and so must whoever posts. The address is the box's as long as it is open. post_send:
+     * `done` follows once, maybe before it returns; the message is needed until then at the longest. */
+    weir_postbox_t *(*postbox_open)(weir_listener_t *listener, weir_slice_t authorization, weir_postbox_take_fn take,
+                                    void *owner);
+    weir_slice_t (*postbox_address)(const weir_postbox_t *box);
+    void (*postbox_close)(weir_postbox_t *box); /* NULL is fine */
+    void (*post_send)(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
+                      const weir_chunk_t *message);
+    void (*post_forget)(weir_post_t *post);
 } weir_host_t;
 
 /* The head of a reply to the client. */

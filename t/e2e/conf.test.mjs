@@ -5,6 +5,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import https from 'node:https';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { certificate } from './lib/certificates.mjs';
 import { connect } from './lib/clients.mjs';
 import { configurations, edited, freePort } from './lib/documents.mjs';
@@ -85,6 +87,17 @@ if (waysThroughWeir.length > 0) {
         assert.equal(used.length, 4);
         assert.ok(new Set(used).size > 1, `several servers were used: ${used}`);
         await Promise.all(servers.map(server => server.stop()));
+    });
+
+    test('conf: legacy-sse.yaml serves clients of 2024-11-05 and of today on one port', async () => {
+        const weir = await serve('legacy-sse.yaml', port('127.0.0.1:8080'), npx);
+        await echoes(weir.url('edge', '/mcp'));
+        const client = new Client({ name: 'legacy', version: '1' });
+        await client.connect(new SSEClientTransport(new URL(weir.url('edge', '/sse'))));
+        const { content } = await client.callTool({ name: 'echo', arguments: { message: 'from 2024' } });
+        assert.match(content[0].text, /from 2024/);
+        await client.close();
+        await weir.stop();
     });
 
     test('conf: public-stdio.yaml serves over TLS, under its own name only', async () => {

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { until } from './lib/process.mjs';
@@ -39,15 +40,23 @@ const start = async configuration => {
     };
     return { transport: new WireTransport(wire), stop };
 };
+/* As WireTransport: each message gets a turn of its own. */
+class EventTransport extends SSEClientTransport {
+    async start() {
+        await super.start();
+        this._eventSource.onmessage = ({ data }) => setImmediate(() => this.onmessage?.(JSON.parse(data)));
+    }
+}
 const ports = {
     http: port => new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
+    sse: port => new EventTransport(new URL(`http://127.0.0.1:${port}/sse`)),
     tcp: port => new WireTransport(tcp.connect(port)),
     ws: port => new WireTransport(ws.connect(port))
 };
 
 const arrivals = { ...Object.fromEntries(Object.entries(ports).map(([name, toPort]) => [name, arriveAt(toPort)])), stdio: start };
 
-const pathOf = { tcp: '/', stdio: '/' };
+const pathOf = { tcp: '/', stdio: '/', sse: '/sse' };
 const listenOf = { stdio: 'stdio:' };
 const moreOf = { ws: 'permessage_deflate: true, ' };
 
@@ -57,7 +66,7 @@ const outer = (port, from) => configuration({ transport: 'tcp', framing: 'length
 
 const configuration = ({ chain = [], ...upstream }, from, more = '') => `workers: 2
 log: { level: info, file: stderr }
-modules: [http, stdio, tcp, ws, pool, batch, compress, codec_lz4, codec_zstd]
+modules: [http, sse, stdio, tcp, ws, pool, batch, compress, codec_lz4, codec_zstd]
 listeners:
   edge: { transport: ${from}, ${moreOf[from] ?? ''}${more}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
 upstreams:
