@@ -16,6 +16,7 @@ static int lines_begin(void *state, const weir_framing_place_t *place, weir_erro
 {
     (void)err;
     ((line_state_t *)state)->max_message = place->max_message;
+    stream_gather(place->stream);
     return WEIR_OK;
 }
 

@@ -170,6 +170,7 @@ static const weir_host_t table = {
     .postbox_close = postbox_close,
     .post_send = post_send,
     .post_forget = post_forget,
+    .stream_gather = stream_gather,
 };
 
 const weir_host_t *host_table(void)

@@ -231,6 +231,7 @@ void stream_close(weir_stream_t *s)
 {
     check(s);
     ev_io_stop(proc->loop, &s->io);
+    out_hurry(s);
     out_free(s);
     dial_free(s);
     tls_end(s->ssl);
@@ -316,6 +317,7 @@ void stream_finish(weir_stream_t *s)
 {
     check(s);
     s->events = NULL;
+    out_hurry(s);
     if (s->state != STREAM_OPEN) {
         stream_close(s);
     } else if (s->out == NULL) {
@@ -526,6 +528,12 @@ void stream_limit(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout
     s->limit_bytes = buffer_limit;
     if (queue != NULL || send_timeout_ms == 0)
         s->send_timeouts = queue;
+}
+
+void stream_gather(weir_stream_t *s)
+{
+    check(s);
+    s->gathers = true;
 }
 
 weir_slice_t stream_peer(const weir_stream_t *s)

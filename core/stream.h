@@ -37,6 +37,7 @@ int stream_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n);
 void stream_pause(weir_stream_t *s, bool is_paused);
 void stream_own(weir_stream_t *s, const weir_stream_events_t *events, void *owner);
 void stream_limit(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout_ms);
+void stream_gather(weir_stream_t *s);
 void stream_close(weir_stream_t *s);
 void stream_finish(weir_stream_t *s);
 weir_slice_t stream_peer(const weir_stream_t *s); /* valid until the next call of stream_peer */

@@ -30,9 +30,11 @@ struct out {
     weir_chunk_t *chunks; /* those from `first` on */
     uint32_t first, count, room;
     size_t bytes;
-    size_t spare;  /* bytes left behind the last chunk in a buffer of our own, to copy into */
-    bool is_full;  /* WEIR_EFULL was said, `drained` is owed */
-    bool is_retry; /* OpenSSL wants the same bytes again */
+    size_t spare;     /* bytes left behind the last chunk in a buffer of our own, to copy into */
+    bool is_full;     /* WEIR_EFULL was said, `drained` is owed */
+    bool is_retry;    /* OpenSSL wants the same bytes again */
+    bool is_gathered; /* all of it is of this turn, and the kernel has not been asked to take it */
+    weir_timer_t leave;
 };
 
 /* Idle streams are what weir has most of: this stays small, and everything that is needed only at times is behind a pointer. */
@@ -43,6 +45,7 @@ struct weir_stream {
     bool is_read_over : 1; /* the end, or an error, has been read */
     bool has_ended : 1;    /* it was the end that was read: the other side has shut its own */
     bool is_pipes : 1;
+    bool gathers : 1; /* what is written in one turn leaves together */
     uint8_t peer_len;
     int wfd;                            /* the same as the one that is read, unless is_pipes */
     struct ev_io io;                    /* reading; connecting and handshaking also use it to wait for room */
@@ -73,6 +76,7 @@ void stream_out_empty(weir_stream_t *s); /* everything queued has been written *
 /* stream_out.c */
 int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n);
 void out_start(weir_stream_t *s); /* begin to write what was queued before the stream was open */
+void out_hurry(weir_stream_t *s); /* what was gathered leaves now, as far as the kernel takes it */
 void out_free(weir_stream_t *s);
 
 /* dial.c */

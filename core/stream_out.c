@@ -3,6 +3,9 @@
  * The queue exists only while something is queued; it owns a reference to each chunk's buffer. Chunks that came without one
  * are copied into buffers of ours, small ones one behind the other. Above 0.8 of the stream's limit the writer is told to
  * wait (WEIR_EFULL), below 0.3 to go on (`drained`). Between, a writer that stops and starts does so rarely.
+ *
+ * A stream that gathers puts what is small into the queue first, and asks the kernel once, at the end of the turn: many messages, one
+ * system call.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,6 +21,7 @@
 #define IOV_MOST 64
 #define RECORD_BYTES 16384u /* the largest TLS record */
 #define DIRECT_BYTES 4096u  /* from here on a chunk makes a record of its own; smaller ones are joined */
+#define GATHER_BYTES 16384u /* that wait for the end of the turn at most */
 
 /* Several chunks seen as one run of bytes, `skip` of which are done. */
 struct run {
@@ -124,6 +128,7 @@ static long push_all(weir_stream_t *s, struct run run, bool *is_retry)
 /* ---- the queue */
 
 static void on_writable(struct ev_loop *loop, struct ev_io *io, int events);
+static void on_turn_end(void *arg);
 
 static struct out *out_new(weir_stream_t *s)
 {
@@ -132,6 +137,7 @@ static struct out *out_new(weir_stream_t *s)
         return NULL;
     ev_io_init(&out->writable, on_writable, s->wfd, EV_WRITE);
     out->writable.data = s;
+    out->leave = (weir_timer_t){.fire = on_turn_end, .arg = s};
     s->out = out;
     return out;
 }
@@ -142,6 +148,7 @@ void out_free(weir_stream_t *s)
     if (out == NULL)
         return;
     ev_io_stop(proc->loop, &out->writable);
+    timer_stop(&out->leave);
     for (uint32_t i = out->first; i < out->count; i++)
         buf_unref(out->chunks[i].buf);
     free(out->chunks);
@@ -276,10 +283,9 @@ static int flush(weir_stream_t *s)
     return WEIR_OK;
 }
 
-static void on_writable(struct ev_loop *loop, struct ev_io *io, int events)
+/* Write what can be written, and tell who waits for it. */
+static void move_on(weir_stream_t *s)
 {
-    (void)loop, (void)events;
-    weir_stream_t *s = io->data;
     if (flush(s) != WEIR_OK)
         return;
     bool is_drained = s->out->is_full && (double)s->out->bytes <= 0.3 * (double)s->limit_bytes;
@@ -291,6 +297,19 @@ static void on_writable(struct ev_loop *loop, struct ev_io *io, int events)
     }
     if (is_drained && s->state == STREAM_OPEN && s->events != NULL && s->events->drained != NULL)
         s->events->drained(s->owner);
+}
+
+static void on_writable(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    (void)loop, (void)events;
+    move_on(io->data);
+}
+
+static void on_turn_end(void *arg)
+{
+    weir_stream_t *s = arg;
+    s->out->is_gathered = false;
+    move_on(s);
 }
 
 void out_start(weir_stream_t *s)
@@ -320,10 +339,60 @@ static int queue_rest(weir_stream_t *s, struct run run, bool is_retry)
     return s->out->is_full ? WEIR_EFULL : WEIR_OK;
 }
 
+/* ---- gathering: only in streams that are OPEN */
+
+static size_t run_bytes(struct run run)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < run.n; i++)
+        bytes += run_piece(run, i).n;
+    return bytes;
+}
+
+void out_hurry(weir_stream_t *s)
+{
+    if (s->out == NULL || !s->out->is_gathered)
+        return;
+    timer_stop(&s->out->leave);
+    s->out->is_gathered = false;
+    if (flush(s) == WEIR_OK && s->out->bytes == 0)
+        out_free(s);
+}
+
+/* Whether these bytes wait for the end of the turn. What is large leaves at once, behind what is there. */
+static bool gathers(weir_stream_t *s, struct run run)
+{
+    size_t room = s->limit_bytes / 2 < GATHER_BYTES ? s->limit_bytes / 2 : GATHER_BYTES;
+    if (!s->gathers || s->state != STREAM_OPEN || (s->out != NULL && !s->out->is_gathered))
+        return false;
+    size_t bytes = run_bytes(run), have = s->out == NULL ? 0 : s->out->bytes;
+    if (have + bytes <= room)
+        return bytes > 0;
+    out_hurry(s);
+    return s->state == STREAM_OPEN && s->out == NULL && bytes <= room / 2;
+}
+
+static int gather(weir_stream_t *s, struct run run)
+{
+    if ((s->out == NULL && out_new(s) == NULL) || queue_run(s->out, run) != WEIR_OK) {
+        stream_break(s, "out of memory for what is to be written");
+        return WEIR_ECLOSED;
+    }
+    if (!s->out->is_gathered) {
+        s->out->is_gathered = true;
+        timer_at_turn_end(&s->out->leave);
+    }
+    return WEIR_OK;
+}
+
 int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n)
 {
     struct run run = run_after((struct run){.chunks = chunks, .n = n}, 0);
     bool is_retry = false;
+    if (gathers(s, run))
+        return gather(s, run);
+    if (s->state > STREAM_OPEN)
+        return WEIR_ECLOSED; /* what was there before could not be written */
     if (s->state == STREAM_OPEN && s->out == NULL) {
         long written = push_all(s, run, &is_retry);
         if (written < 0)

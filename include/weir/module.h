@@ -353,6 +353,9 @@ typedef struct weir_host {
     void (*post_send)(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
                       const weir_chunk_t *message);
     void (*post_forget)(weir_post_t *post);
+
+    /* From now on small writes of one turn of the loop leave together at its end: for streams that carry many messages. */
+    void (*stream_gather)(weir_stream_t *s);
 } weir_host_t;
 
 /* The head of a reply to the client. */

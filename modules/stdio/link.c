@@ -290,6 +290,7 @@ static int pipe_fork(pipe_t *p, weir_error_t *err)
     if (p->child == NULL)
         return WEIR_EFAIL;
     const weir_upstream_t *up = p->command->server->upstream;
+    p->host->stream_gather(p->stream);
     p->host->stream_limit(p->stream, up->buffer_limit,
                           up->reply_timeout_ms > 0 ? up->reply_timeout_ms : WRITE_TIMEOUT_MS);
     pipe_move(p, PIPE_STARTING);

@@ -50,13 +50,19 @@ static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *data, size_t 
     return (ssize_t)len;
 }
 
+/* Keys nobody can foresee, each used once; OpenSSL is asked for many at a time, as asking is what costs. */
 static int on_mask(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, void *user)
 {
-    (void)user;
-    if (RAND_bytes(buf, (int)len) == 1)
-        return 0;
-    wslay_event_set_error(ctx, WSLAY_ERR_CALLBACK_FAILURE);
-    return -1;
+    socket_t *s = user;
+    bool has_some = s->masks_at > 0 && s->masks_at + len <= sizeof(s->masks);
+    if (!has_some && (len > sizeof(s->masks) || RAND_bytes(s->masks, sizeof(s->masks)) != 1)) {
+        wslay_event_set_error(ctx, WSLAY_ERR_CALLBACK_FAILURE);
+        return -1;
+    }
+    s->masks_at = has_some ? s->masks_at : 0;
+    memcpy(buf, s->masks + s->masks_at, len);
+    s->masks_at += len;
+    return 0;
 }
 
 static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *arg, void *user)
@@ -115,6 +121,7 @@ int socket_open(socket_t *s, const weir_host_t *host, weir_stream_t *stream, boo
         socket_free(s);
         return WEIR_EFAIL;
     }
+    host->stream_gather(stream);
     wslay_event_config_set_max_recv_msg_length(s->wslay, max_message);
     if (deflater != NULL)
         wslay_event_config_set_allowed_rsv_bits(s->wslay, WSLAY_RSV1_BIT);

@@ -21,6 +21,8 @@ weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit);
 
 /* ---- socket.c ---- */
 
+#define MASKS_SIZE 256
+
 typedef struct socket_events {
     void (*message)(void *owner, weir_slice_t text); /* may end the socket */
 } socket_events_t;
@@ -35,6 +37,8 @@ typedef struct socket {
     uint64_t max_message;
     weir_buf_t *rest; /* what was read behind the handshake */
     size_t rest_at, rest_n;
+    uint8_t masks[MASKS_SIZE]; /* random bytes for the next keys, from `masks_at` on */
+    size_t masks_at;
     char *joined; /* a message made of parts */
     size_t joined_size;
     int written;                        /* what the stream said to the last write */

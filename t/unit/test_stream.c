@@ -166,6 +166,122 @@ static void more_than_the_kernel_takes_is_queued_and_arrives_in_order(void **sta
     drop(&b);
 }
 
+/* ---- streams that gather: over a socket that keeps the kernel's writes apart, so that each can be counted */
+
+static void make_counting_pair(struct end *a, struct end *b)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    own(a, stream_fd(fds[0], NULL));
+    own(b, stream_fd(fds[1], NULL));
+    stream_gather(a->stream);
+}
+
+static void what_is_gathered_in_one_turn_leaves_in_one_write_at_its_end(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_counting_pair(&a, &b);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(write_text(&a, "message\n"), WEIR_OK);
+    assert_int_equal(stream_queued(a.stream), 800);
+    RUN_UNTIL(b.n > 0);
+    assert_int_equal(b.n, 800);
+    assert_int_equal(b.readable, 1);
+    assert_int_equal(stream_queued(a.stream), 0);
+    assert_null(a.stream->out);
+    drop(&a);
+    drop(&b);
+}
+
+static void what_is_gathered_leaves_before_what_is_large(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    size_t n = 100 * 1024;
+    weir_buf_t *buf = pattern(n);
+    weir_chunk_t small = {.bytes = weir_slice(buf->data, 10)};
+    weir_chunk_t large = {.bytes = weir_slice(buf->data + 10, n - 20)};
+    weir_chunk_t last = {.bytes = weir_slice(buf->data + n - 10, 10)};
+    assert_int_equal(stream_write(a.stream, &small, 1), WEIR_OK);
+    assert_int_equal(stream_write(a.stream, &large, 1), WEIR_OK);
+    assert_int_equal(stream_write(a.stream, &last, 1), WEIR_OK);
+    RUN_UNTIL(b.n == n);
+    assert_pattern(&b, n);
+    buf_unref(buf);
+    drop(&a);
+    drop(&b);
+}
+
+static void a_gathering_stream_whose_reader_is_slow_says_full_and_drained(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {.keeps_quiet = true};
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    stream_limit(a.stream, 16384, 60000);
+    size_t n = 0;
+    int result = WEIR_OK;
+    for (; n < 64 * 1024 * 1024 && result == WEIR_OK; n += 8)
+        result = write_text(&a, "message\n");
+    assert_int_equal(result, WEIR_EFULL);
+    assert_true(stream_queued(a.stream) >= 16384 * 8 / 10);
+    assert_int_equal(a.drained, 0);
+    b.keeps_quiet = false;
+    RUN_UNTIL(b.n == n);
+    assert_int_equal(a.drained, 1);
+    drop(&a);
+    drop(&b);
+}
+
+static void what_is_gathered_is_not_lost_when_the_stream_is_closed_in_the_same_turn(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    assert_int_equal(write_text(&a, "farewell"), WEIR_OK);
+    close_end(&a);
+    RUN_UNTIL(b.ended == 1);
+    assert_int_equal(b.n, 8);
+    drop(&b);
+}
+
+static void what_is_gathered_is_not_lost_when_the_stream_is_finished_in_the_same_turn(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    assert_int_equal(write_text(&a, "farewell"), WEIR_OK);
+    stream_finish(a.stream);
+    a.stream = NULL;
+    RUN_UNTIL(b.ended == 1);
+    assert_int_equal(b.n, 8);
+    drop(&a);
+    drop(&b);
+}
+
+static void a_gathering_stream_that_breaks_is_told_and_survives_its_close(void **state)
+{
+    (void)state;
+    struct end a = {0}, b = {0};
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    drop(&b);
+    assert_int_equal(write_text(&a, "too late"), WEIR_OK);
+    RUN_UNTIL(a.broken == 1);
+    drop(&a);
+    make_pair(&a, &b);
+    stream_gather(a.stream);
+    drop(&b);
+    assert_int_equal(write_text(&a, "too late"), WEIR_OK);
+    drop(&a); /* the write fails inside */
+    assert_int_equal(a.broken, 0);
+}
+
 static void chunks_without_a_buffer_are_copied_and_mix_with_others(void **state)
 {
     (void)state;
@@ -907,6 +1023,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAIN(what_is_written_at_one_end_is_read_at_the_other),
         PLAIN(more_than_the_kernel_takes_is_queued_and_arrives_in_order),
+        PLAIN(what_is_gathered_in_one_turn_leaves_in_one_write_at_its_end),
+        PLAIN(what_is_gathered_leaves_before_what_is_large),
+        PLAIN(a_gathering_stream_whose_reader_is_slow_says_full_and_drained),
+        PLAIN(what_is_gathered_is_not_lost_when_the_stream_is_closed_in_the_same_turn),
+        PLAIN(what_is_gathered_is_not_lost_when_the_stream_is_finished_in_the_same_turn),
+        PLAIN(a_gathering_stream_that_breaks_is_told_and_survives_its_close),
         PLAIN(chunks_without_a_buffer_are_copied_and_mix_with_others),
         PLAIN(small_copies_share_a_buffer),
         PLAIN(the_end_is_told_once_and_the_loop_can_sleep_then),
