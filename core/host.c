@@ -127,6 +127,7 @@ static const weir_host_t table = {
     .shared = shared_of,
     .counters = counters_of,
     .counters_sum = counters_sum,
+    .link_counters = link_counters_of,
     .server_admits = chain_admits,
     .exchange_retry_after = exchange_retry_after,
     .balancer = balancer_named,

@@ -25,7 +25,8 @@ struct stats_lanes;
 typedef struct lane_module {
     const weir_module_t *module;
     const weir_link_module_t *ops;
-    void *self;            /* NULL: it works in another process */
+    void *self;
+    const void *options;
     uint32_t state_offset; /* of its per-lane state */
 } lane_module_t;
 
@@ -45,7 +46,6 @@ typedef struct lane_place {
     const char *transport;
     uint32_t allowed;
     const char *why_not;
-    bool works_here; /* false: only checked, the instances are made in another process */
 } lane_place_t;
 
 /* Room for up to `n` modules. */

@@ -1,5 +1,8 @@
 /* lane_chain.c: the link modules of an upstream or a listener. What cannot stand where it stands is refused with the reason. */
 #include "lane.h"
+
+#include <stdio.h>
+
 #include "option.h"
 #include "proc.h"
 
@@ -45,9 +48,13 @@ static int lane_module_make(lane_module_t *item, const lane_place_t *place, cons
     if (module->options != NULL && options_read(&place->config->source, place->arena, module->options, conf->options,
                                                 options, module->name, err) != WEIR_OK)
         return WEIR_EAGAIN; /* told with its place already */
-    if (!place->works_here)
-        return WEIR_OK;
-    item->self = item->ops->create(proc->host, place->name, options, err);
+    size_t where_size = strlen(place->what) + strlen(place->name) + 2;
+    char *where = arena_alloc(place->arena, where_size);
+    if (where == NULL)
+        return weir_error(err, "no memory for %s", module->name);
+    snprintf(where, where_size, "%s %s", place->what, place->name);
+    item->options = options;
+    item->self = item->ops->create(proc->host, where, options, err);
     return item->self != NULL ? WEIR_OK : weir_error_wrap(err, "%s: ", module->name);
 }
 
@@ -72,7 +79,6 @@ void lane_chain_end(lane_chain_t *chain)
 {
     while (chain->nmodules > 0) {
         lane_module_t *item = &chain->modules[--chain->nmodules];
-        if (item->self != NULL)
-            item->ops->destroy(item->self);
+        item->ops->destroy(item->self);
     }
 }

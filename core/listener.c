@@ -178,8 +178,7 @@ static int listener_link_module(const config_t *config, weir_listener_t *l, aren
                           .arena = arena,
                           .what = "listener",
                           .name = l->name,
-                          .transport = l->conf->transports.items[0],
-                          .works_here = true};
+                          .transport = l->conf->transports.items[0]};
     for (weir_listener_t *face = l; face != NULL; face = face->sibling)
         if (face->accept->link_modules != NULL)
             place.allowed |= face->accept->link_modules(face->options, &place.why_not);

@@ -40,13 +40,14 @@ typedef struct proc {
     struct access *access; /* access log, NULL: none */
     struct token_keys *keys;
     struct exchanges *exchanges;
-    weir_list_t upstreams;       /* upstream.node */
-    struct channels *channels;   /* worker: to the keepers */
-    struct postboxes *postboxes; /* worker: made when there is a first one */
-    weir_list_t inlets;          /* keeper: from the workers */
-    weir_list_t leaving;         /* stream.c's: streams that have no owner any more and are not over yet */
-    void (*on_inlet_gone)(void); /* keeper */
-    void *self;                  /* worker.c's own */
+    weir_list_t upstreams;                 /* upstream.node */
+    const struct weir_listener *listeners; /* the first of all */
+    struct channels *channels;             /* worker: to the keepers */
+    struct postboxes *postboxes;           /* worker: made when there is a first one */
+    weir_list_t inlets;                    /* keeper: from the workers */
+    weir_list_t leaving;                   /* stream.c's: streams that have no owner any more and are not over yet */
+    void (*on_inlet_gone)(void);           /* keeper */
+    void *self;                            /* worker.c's own */
     struct date {
         char text[32];
         uint64_t until_ms;

@@ -92,7 +92,9 @@ int room_furnish(room_t *room, const config_t *config, weir_error_t *err)
         return weir_error(err, "no memory for the listeners");
     if (modules_load(proc->modules, config, err) != WEIR_OK || room_upstreams(config, err) != WEIR_OK)
         return WEIR_EFAIL;
-    return room_listeners(room, config, err);
+    int rc = room_listeners(room, config, err);
+    proc->listeners = room->listeners;
+    return rc;
 }
 
 void room_start(room_t *room)
@@ -113,6 +115,7 @@ void room_clear(room_t *room)
         arena_free(room->arena);
     room->arena = NULL;
     room->listeners = NULL;
+    proc->listeners = NULL;
 }
 
 weir_listener_t *room_listener(const room_t *room, size_t index)

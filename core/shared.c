@@ -105,26 +105,33 @@ void *shared_block(struct shared *shared, const char *name, size_t size)
 
 /* ---- for modules ---- */
 
+/* `where` is the upstream, or the upstream and the server. */
+static void *block_at(const char *where, const char *module, const char *kind, size_t size, weir_error_t *err)
+{
+    char name[NAME_MAX_BYTES + 2];
+    int n = snprintf(name, sizeof(name), "%s %s %s", module, kind, where);
+    void *block = n < 0 || (size_t)n >= sizeof(name) ? NULL : shared_block(proc->shared, name, size);
+    if (block == NULL)
+        weir_error(err,
+                   "the shared memory has no room for %zu bytes of %s; have fewer upstreams or servers, or start weir "
+                   "again when many were renamed",
+                   size, where);
+    return block;
+}
+
 static void *block_of(weir_upstream_t *upstream, const weir_server_t *server, const char *module, const char *kind,
                       size_t size, weir_error_t *err)
 {
-    upstream_t *up = upstream_of(upstream);
-    char name[NAME_MAX_BYTES + 2];
+    char where[NAME_MAX_BYTES + 2];
     if (proc->shared == NULL) {
-        void *own = arena_alloc(up->arena, size);
+        void *own = arena_alloc(upstream_of(upstream)->arena, size);
         if (own == NULL)
             weir_error(err, "no memory (%zu bytes)", size);
         return own;
     }
-    int n =
-        snprintf(name, sizeof(name), "%s %s %s %s", module, kind, upstream->name, server == NULL ? "" : server->name);
-    void *block = n < 0 || (size_t)n >= sizeof(name) ? NULL : shared_block(proc->shared, name, size);
-    if (block == NULL)
-        weir_error(err,
-                   "the shared memory has no room for %zu bytes of %s%s%s; have fewer upstreams or servers, or start "
-                   "weir again when many were renamed",
-                   size, upstream->name, server == NULL ? "" : "/", server == NULL ? "" : server->name);
-    return block;
+    snprintf(where, sizeof(where), "%s%s%s", upstream->name, server == NULL ? "" : "/",
+             server == NULL ? "" : server->name);
+    return block_at(where, module, kind, size, err);
 }
 
 void *shared_of(weir_upstream_t *upstream, const weir_server_t *server, const char *module, size_t size,
@@ -151,6 +158,16 @@ static cell_t *cell_at(const weir_counters_t *counters, size_t i)
     return (cell_t *)(void *)((char *)counters->cells + i * cell_size(counters));
 }
 
+/* What a dead process had under way is forgotten, what it had counted is not. */
+static void cell_take(weir_counters_t *counters)
+{
+    cell_t *mine = cell_at(counters, proc->shared == NULL ? 0 : (size_t)proc->stats_cell);
+    if (mine->pid != getpid())
+        memset(mine->values, 0, counters->ngauges * sizeof(int64_t));
+    mine->pid = getpid();
+    counters->mine = mine->values;
+}
+
 int counters_of(weir_counters_t *counters, weir_upstream_t *upstream, const weir_server_t *server, const char *module,
                 uint32_t ngauges, uint32_t ngrowing, weir_error_t *err)
 {
@@ -159,12 +176,21 @@ int counters_of(weir_counters_t *counters, weir_upstream_t *upstream, const weir
     counters->cells = block_of(upstream, server, module, "counters", counters->ncells * cell_size(counters), err);
     if (counters->cells == NULL)
         return WEIR_EFAIL;
-    cell_t *mine = cell_at(counters, proc->shared == NULL ? 0 : (size_t)proc->stats_cell);
-    /* What a dead process had under way is forgotten, what it had counted is not. */
-    if (mine->pid != getpid())
-        memset(mine->values, 0, ngauges * sizeof(int64_t));
-    mine->pid = getpid();
-    counters->mine = mine->values;
+    cell_take(counters);
+    return WEIR_OK;
+}
+
+int link_counters_of(weir_counters_t *counters, int64_t *own, const char *where, const char *module, uint32_t ngauges,
+                     uint32_t ngrowing, weir_error_t *err)
+{
+    *counters = (weir_counters_t){.ngauges = ngauges, .ngrowing = ngrowing, .mine = own};
+    if (proc->shared == NULL)
+        return WEIR_OK;
+    counters->ncells = STATS_CELLS;
+    counters->cells = block_at(where, module, "lanes", counters->ncells * cell_size(counters), err);
+    if (counters->cells == NULL)
+        return WEIR_EFAIL;
+    cell_take(counters);
     return WEIR_OK;
 }
 
@@ -172,6 +198,8 @@ void counters_sum(const weir_counters_t *counters, int64_t *sum)
 {
     memset(sum, 0, (counters->ngauges + counters->ngrowing) * sizeof(*sum));
     size_t ncells = proc->shared == NULL ? counters->ncells : stats_cells(proc->stats);
+    if (counters->cells == NULL) /* of nobody else */
+        memcpy(sum, counters->mine, (counters->ngauges + counters->ngrowing) * sizeof(*sum));
     for (size_t i = 0; i < ncells; i++) {
         const cell_t *cell = cell_at(counters, i);
         bool is_alive = cell->pid != 0 && (proc->shared == NULL || stats_owner(proc->stats, i) == cell->pid);

@@ -27,6 +27,8 @@ void *shared_of(weir_upstream_t *upstream, const weir_server_t *server, const ch
                 weir_error_t *err);
 int counters_of(weir_counters_t *counters, weir_upstream_t *upstream, const weir_server_t *server, const char *module,
                 uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
+int link_counters_of(weir_counters_t *counters, int64_t *own, const char *where, const char *module, uint32_t ngauges,
+                     uint32_t ngrowing, weir_error_t *err);
 void counters_sum(const weir_counters_t *counters, int64_t *sum);
 
 #endif

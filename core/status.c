@@ -10,85 +10,8 @@
 #include "proc.h"
 #include "shared.h"
 #include "stats.h"
+#include "status_chain.h"
 #include "upstream.h"
-
-/* What a module's `status` callback is given: its members go into `object`. */
-#define DEPTH_MAX 8
-typedef struct teller {
-    weir_status_t pub;
-    json_t *object;
-    json_t *outer[DEPTH_MAX]; /* of the objects that were entered */
-    unsigned depth;
-} teller_t;
-
-/* A whole number is written as one. jansson takes neither NaN nor infinity: such a member is left out. */
-static void tell_number(weir_status_t *s, const char *name, double value)
-{
-    bool is_whole = value >= -9007199254740992.0 && value <= 9007199254740992.0 && value == (double)(json_int_t)value;
-    json_object_set_new(((teller_t *)s)->object, name, is_whole ? json_integer((json_int_t)value) : json_real(value));
-}
-
-static void tell_text(weir_status_t *s, const char *name, const char *value)
-{
-    json_object_set_new(((teller_t *)s)->object, name, value == NULL ? json_null() : json_string(value));
-}
-
-static void tell_enter(weir_status_t *s, const char *name)
-{
-    teller_t *teller = (teller_t *)s;
-    json_t *inner = json_object_get(teller->object, name);
-    if (teller->depth++ >= DEPTH_MAX) /* deeper is shown flat */
-        return;
-    teller->outer[teller->depth - 1] = teller->object;
-    if (!json_is_object(inner)) {
-        inner = json_object();
-        json_object_set_new(teller->object, name, inner);
-    }
-    teller->object = inner;
-}
-
-static void tell_leave(weir_status_t *s)
-{
-    teller_t *teller = (teller_t *)s;
-    if (teller->depth > 0 && --teller->depth < DEPTH_MAX)
-        teller->object = teller->outer[teller->depth];
-}
-
-static void module_status(json_t *chain, const weir_module_t *module, void *self,
-                          void (*status)(void *self, weir_status_t *status))
-{
-    json_t *object = json_object();
-    teller_t teller = {.pub = {.number = tell_number, .text = tell_text, .enter = tell_enter, .leave = tell_leave},
-                       .object = object};
-    json_object_set_new(object, "module", json_string(module->name));
-    if (self != NULL && status != NULL)
-        status(self, &teller.pub);
-    json_array_append_new(chain, object);
-}
-
-/* As it is configured: the modules of exchanges, those of links, and the shadows of what works in a keeper stand in lists of their
- * own, each in the order of the chain. Of what has no shadow this process knows the name. */
-static json_t *chain_status(const upstream_t *up)
-{
-    json_t *chain = json_array();
-    uint32_t here = 0, lane = 0, shadow = 0;
-    for (size_t i = 0; i < up->conf->nchain; i++) {
-        const char *name = up->conf->chain[i].module;
-        if (here < up->nchain && strcmp(up->chain[here].module->name, name) == 0) {
-            const chain_item_t *item = &up->chain[here++];
-            module_status(chain, item->module, item->self, item->ops->status);
-        } else if (lane < up->lanes.nmodules && strcmp(up->lanes.modules[lane].module->name, name) == 0) {
-            const lane_module_t *item = &up->lanes.modules[lane++];
-            module_status(chain, item->module, item->self, item->ops->status);
-        } else if (shadow < up->nshadows && strcmp(up->shadows[shadow].module->name, name) == 0) {
-            const chain_item_t *item = &up->shadows[shadow++];
-            module_status(chain, item->module, item->self, item->ops->status);
-        } else {
-            json_array_append_new(chain, json_pack("{s:s, s:s}", "module", name, "in", "keeper"));
-        }
-    }
-    return chain;
-}
 
 /* Buckets by their upper bounds, for whoever wants to know what came between two looks. */
 static json_t *latency_status(const uint64_t *buckets, uint64_t sum_us)
@@ -132,7 +55,7 @@ static void upstream_status(json_t *upstreams, const upstream_t *up)
         json_object_del(object, "children");
     }
     json_object_set_new(object, "servers", servers_status(up));
-    json_object_set_new(object, "chain", chain_status(up));
+    json_object_set_new(object, "chain", upstream_chain_status(up));
 }
 
 static json_t *failures_status(const stats_row_t *row)
@@ -259,6 +182,9 @@ static json_t *listeners_status(void)
         json_object_set_new(listeners, name + strlen(STATS_LISTENER),
                             json_pack("{s:o}", "frames", lanes_status(&row.lanes)));
     }
+    for (const weir_listener_t *l = proc->listeners; l != NULL; l = l->next)
+        if (l->lanes.nmodules > 0)
+            json_object_set_new(json_object_get(listeners, l->name), "chain", listener_chain_status(l));
     return listeners;
 }
 

@@ -29,7 +29,7 @@ static bool works_here(const upstream_t *up, const weir_exchange_module_t *ops)
     return (proc->kind == PROC_KEEPER) == is_at_links;
 }
 
-/* Link modules work where the links are. */
+/* Link modules work where the links are; elsewhere they only know what they count. */
 static int upstream_link_module(const config_t *config, upstream_t *up, const weir_module_t *module,
                                 const conf_chain_item_t *conf, weir_error_t *err)
 {
@@ -38,12 +38,8 @@ static int upstream_link_module(const config_t *config, upstream_t *up, const we
                           "%s:%d:%d: upstream %s: %s works on links and must stand after the module that owns them "
                           "(pool)",
                           config->file, conf->line, conf->column, up->pub.name, conf->module);
-    lane_place_t place = {.config = config,
-                          .arena = up->arena,
-                          .what = "upstream",
-                          .name = up->pub.name,
-                          .transport = up->transport,
-                          .works_here = works_here(up, up->link_owner->ops)};
+    lane_place_t place = {
+        .config = config, .arena = up->arena, .what = "upstream", .name = up->pub.name, .transport = up->transport};
     if (up->connect->link_modules != NULL)
         place.allowed = up->connect->link_modules(up->pub.options, &place.why_not);
     up->pub.has_lanes = true;
@@ -72,7 +68,8 @@ static int upstream_instance(const config_t *config, upstream_t *up, const conf_
         return WEIR_EFAIL;
     bool is_here = works_here(up, module->exchange);
     chain_item_t *item = is_here ? &up->chain[up->nchain] : &up->shadows[up->nshadows];
-    *item = (chain_item_t){.module = module, .ops = module->exchange, .state_offset = up->state_size};
+    *item =
+        (chain_item_t){.module = module, .ops = module->exchange, .options = options, .state_offset = up->state_size};
     if (module->exchange->flags & WEIR_OWNS_LINKS)
         up->link_owner = item;
     if (!is_here && proc->kind == PROC_KEEPER)

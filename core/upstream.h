@@ -18,6 +18,7 @@ typedef struct chain_item {
     const weir_module_t *module;
     const weir_exchange_module_t *ops;
     void *self;
+    const void *options;
     uint32_t state_offset; /* of its per-exchange state */
 } chain_item_t;
 

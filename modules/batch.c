@@ -104,15 +104,6 @@ static void batch_flushed(void *self, void *state, const weir_gathered_t *gather
         batch_sample(batch, lane);
 }
 
-static void batch_status(void *self, weir_status_t *status)
-{
-    const batch_t *batch = self;
-    status->number(status, "max_messages", (double)batch->options.max_messages);
-    status->number(status, "max_bytes", (double)batch->options.max_bytes);
-    status->number(status, "max_delay_ms", (double)batch->options.max_delay_ms);
-    status->text(status, "limits", batch->options.is_adaptive ? "adaptive" : "fixed");
-}
-
 #define AT(member) offsetof(batch_options_t, member)
 
 static const weir_option_t options[] = {
@@ -154,7 +145,6 @@ static const weir_link_module_t batch_link = {
     .open = batch_open,
     .wait = batch_wait,
     .flushed = batch_flushed,
-    .status = batch_status,
 };
 
 WEIR_MODULE = {

@@ -36,6 +36,16 @@ typedef struct packer {
 
 typedef enum step { STEP_NONE, STEP_CODEC, STEP_DENSE, STEPS } step_t;
 
+/* In shared memory. The steps' are in the order of step_t. */
+enum {
+    GAUGE_AT_STEP, /* processes */
+    GAUGES = STEPS,
+    COUNT_BY_STEP = GAUGES, /* payloads */
+    COUNT_GROWN = COUNT_BY_STEP + STEPS,
+    COUNT_BROKEN,
+    COUNTERS,
+};
+
 typedef struct compress {
     const weir_host_t *host;
     compress_options_t options;
@@ -45,7 +55,9 @@ typedef struct compress {
     size_t scratch_size;
     uint64_t window_ms;       /* when it began */
     uint64_t spent_ns, bytes; /* in it */
-    uint64_t payloads[STEPS], grown, broken;
+    weir_counters_t counters;
+    int64_t own[COUNTERS];
+    bool is_at_work; /* it has packed something, and so counts as being at its step */
 } compress_t;
 
 typedef struct compress_lane {
@@ -65,6 +77,8 @@ static uint64_t clock_ns(void)
 static void compress_destroy(void *self)
 {
     compress_t *c = self;
+    if (c->is_at_work)
+        c->counters.mine[GAUGE_AT_STEP + (int)c->step]--;
     for (size_t i = STEP_CODEC; i < STEPS; i++)
         if (c->packers[i].codec != NULL)
             c->packers[i].codec->packer_free(c->packers[i].context);
@@ -102,7 +116,6 @@ static int compress_packers(compress_t *c, weir_error_t *err)
 
 static void *compress_create(const weir_host_t *host, const char *where, const void *options, weir_error_t *err)
 {
-    (void)where;
     compress_t *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         (void)weir_error(err, "no memory");
@@ -111,7 +124,8 @@ static void *compress_create(const weir_host_t *host, const char *where, const v
     c->host = host;
     c->options = *(const compress_options_t *)options;
     c->window_ms = host->now_ms();
-    if (compress_packers(c, err) == WEIR_OK)
+    if (host->link_counters(&c->counters, c->own, where, "compress", GAUGES, COUNTERS - GAUGES, err) == WEIR_OK &&
+        compress_packers(c, err) == WEIR_OK)
         return c;
     compress_destroy(c);
     return NULL;
@@ -128,6 +142,15 @@ static double step_cost(const compress_t *c, step_t step)
     return ns_per_byte * (double)c->bytes;
 }
 
+static void compress_step(compress_t *c, int change)
+{
+    int64_t *at = c->counters.mine + GAUGE_AT_STEP;
+    at[c->step] -= c->is_at_work;
+    c->step = (step_t)((int)c->step + change);
+    c->is_at_work = true;
+    at[c->step]++;
+}
+
 static void compress_adapt(compress_t *c)
 {
     uint64_t now = c->host->now_ms(), elapsed = now - c->window_ms;
@@ -135,9 +158,9 @@ static void compress_adapt(compress_t *c)
         return;
     double allowed = c->options.budget * (double)elapsed * 1e6;
     if ((double)c->spent_ns > allowed && c->step > STEP_NONE)
-        c->step--;
+        compress_step(c, -1);
     else if (c->step < c->highest && step_cost(c, c->step + 1) < allowed / 2)
-        c->step++;
+        compress_step(c, 1);
     c->window_ms = now;
     c->spent_ns = c->bytes = 0;
 }
@@ -215,9 +238,11 @@ static void compress_pack(void *self, void *state, const weir_chunk_t *chunks, s
         c->scratch = NULL;
         c->scratch_size = 0;
     }
+    if (!c->is_at_work)
+        compress_step(c, 0);
     step_t step = compress_choose(c, lane, bytes);
     packer_t *packer = &c->packers[step];
-    c->payloads[step]++;
+    c->counters.mine[COUNT_BY_STEP + (int)step]++;
     if (step == STEP_NONE || !scratch_make(c, packer->codec->packed_bound(bytes)))
         return;
     uint64_t begun = c->options.is_adaptive ? clock_ns() : 0;
@@ -230,21 +255,38 @@ static void compress_pack(void *self, void *state, const weir_chunk_t *chunks, s
     }
     if (size > 0 && (size_t)size < bytes)
         packed->bytes = weir_slice(c->scratch, (size_t)size);
-    c->grown += size > 0 && (size_t)size >= bytes;
-    c->broken += size <= 0;
+    c->counters.mine[COUNT_GROWN] += size > 0 && (size_t)size >= bytes;
+    c->counters.mine[COUNT_BROKEN] += size <= 0;
 }
 
 static void compress_status(void *self, weir_status_t *status)
 {
     const compress_t *c = self;
-    status->text(status, "codec", c->options.codec);
-    status->text(status, "dense", c->highest == STEP_DENSE ? c->options.dense : NULL);
-    status->text(status, "step", c->step == STEP_NONE ? "none" : c->packers[c->step].codec->name);
-    status->number(status, "let_alone", (double)c->payloads[STEP_NONE]);
-    status->number(status, "by_codec", (double)c->payloads[STEP_CODEC]);
-    status->number(status, "by_dense", (double)c->payloads[STEP_DENSE]);
-    status->number(status, "would_have_grown", (double)c->grown);
+    int64_t sum[COUNTERS];
+    c->host->counters_sum(&c->counters, sum);
+    status->number(status, "let_alone", (double)sum[COUNT_BY_STEP + STEP_NONE]);
+    status->number(status, "by_codec", (double)sum[COUNT_BY_STEP + STEP_CODEC]);
+    status->number(status, "by_dense", (double)sum[COUNT_BY_STEP + STEP_DENSE]);
+    status->number(status, "would_have_grown", (double)sum[COUNT_GROWN]);
+    status->number(status, "not_packed", (double)sum[COUNT_BROKEN]);
+    status->enter(status, "processes");
+    status->number(status, "none", (double)sum[GAUGE_AT_STEP + STEP_NONE]);
+    status->number(status, "codec", (double)sum[GAUGE_AT_STEP + STEP_CODEC]);
+    status->number(status, "dense", (double)sum[GAUGE_AT_STEP + STEP_DENSE]);
+    status->leave(status);
 }
+
+static const weir_figure_t figures[] = {
+    WEIR_COUNTER("let_alone", "Payloads that no codec was tried on"),
+    WEIR_COUNTER("by_codec", "Payloads that `codec` was tried on"),
+    WEIR_COUNTER("by_dense", "Payloads that `dense` was tried on"),
+    WEIR_COUNTER("would_have_grown", "Of them, those that would have grown, and were sent as they are"),
+    WEIR_COUNTER("not_packed", "Of them, those that the codec failed to pack, and were sent as they are"),
+    {.path = "processes/{step}",
+     .metric = "processes",
+     .doc = "Processes that pack with nothing, with `codec`, with `dense` for now"},
+    {.path = NULL},
+};
 
 #define AT(member) offsetof(compress_options_t, member)
 
@@ -305,4 +347,5 @@ WEIR_MODULE = {
     .options = options,
     .options_size = sizeof(compress_options_t),
     .link = &compress_link,
+    .figures = figures,
 };

@@ -84,6 +84,7 @@ typedef struct weir_gathered {
 typedef struct weir_link_module {
     uint32_t flags;
     size_t state_size; /* zeroed */
+    /* `where`: "upstream search", for link_counters(). Also called where no lane will ever be: for `status`. */
     void *(*create)(const struct weir_host *host, const char *where, const void *options, weir_error_t *err);
     void (*destroy)(void *self);
     void (*open)(void *self, void *state, weir_gather_t *gather); /* a lane begins; NULL: nothing to do */

@@ -356,6 +356,11 @@ typedef struct weir_host {
 
     /* From now on small writes of one turn of the loop leave together at its end: for streams that carry many messages. */
     void (*stream_gather)(weir_stream_t *s);
+
+    /* Counters of a link module, as of `counters`; `where` is what its `create` was told. `own` has room for all of them, and is where
+     * they are in a process without shared memory. */
+    int (*link_counters)(weir_counters_t *counters, int64_t *own, const char *where, const char *module,
+                         uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -84,6 +84,7 @@ const alone = [
     /^worker\/(slot|pid)$/,
     /\/mean_us$/,
     /\/latency\//, // below
+    /\/options\//,
     /\/chain\/pool\/(links|connecting|idle|busy|opened|failed)$/
 ];
 /* Series whose names do not follow from where they stand in /status. */

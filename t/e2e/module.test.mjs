@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { connect } from './lib/clients.mjs';
 import { install } from './lib/install.mjs';
 import { run } from './lib/process.mjs';
+import { scrape } from './lib/metrics.mjs';
 import { openSession, rpc } from './lib/raw.mjs';
 import { here, repo, startWeir } from './lib/weir.mjs';
 import { everything, overHttp, overStdio, startServer, waysThroughWeir } from './lib/world.mjs';
@@ -115,12 +116,16 @@ if (waysThroughWeir.length > 0)
                 await me.close();
                 assert.deepEqual(await shown(way), {
                     module: 'count',
+                    options: { refuse: 'get-sum', max_names: 2 },
                     calls: 7,
                     refused: 4,
                     unnamed: 1,
                     'calls of echo': 2,
                     'calls of get-sum': 4
                 });
+                const { value } = await scrape(weir);
+                assert.equal(value('weir_count_calls_total', { upstream: way }), 7);
+                assert.equal(value('weir_count_refused_total', { upstream: way }), 4);
             });
         }
     });

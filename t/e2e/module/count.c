@@ -136,6 +136,12 @@ static const weir_option_t count_options[] = {
     {.name = NULL},
 };
 
+static const weir_figure_t count_figures[] = {
+    WEIR_COUNTER("calls", "Calls of tools"),
+    WEIR_COUNTER("refused", "Calls of the tool that is refused"),
+    {.path = NULL},
+};
+
 static const weir_exchange_module_t count_exchange = {
     .create = count_create,
     .destroy = count_destroy,
@@ -150,4 +156,5 @@ WEIR_MODULE = {
     .options = count_options,
     .options_size = sizeof(options_t),
     .exchange = &count_exchange,
+    .figures = count_figures,
 };
