@@ -115,7 +115,7 @@ size_t modules_path(modules_t *modules, const config_t *config, const char **dir
     return n;
 }
 
-/* "http" of "http.so"; false for other files. The name is cut in place. */
+/* What stands before ".so"; false for other files. The name is cut in place. */
 static bool module_name(char *file)
 {
     size_t n = strlen(file);

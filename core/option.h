@@ -18,7 +18,7 @@ typedef struct config_source {
 typedef struct option_set {
     const weir_option_t *table; /* NULL: none */
     void *out;                  /* NULL: its keys are known, and read elsewhere */
-    const char *what;           /* whose keys: "an upstream", "pool" */
+    const char *what;           /* whose keys: "an upstream", or a module by its name */
 } option_set_t;
 
 /* Read all options of a table; `map` NULL or null means all defaults. Errors say file:line:column. */

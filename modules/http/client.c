@@ -33,67 +33,6 @@ typedef enum step {
     STEP_AGAIN, /* look at the state once more */
 } step_t;
 
-/* ---- states ---- */
-
-/* A request that comes in one read passes HEAD and BODY within the turn: their time begins when there is something to wait for,
- * in head_more() and body_more(). */
-static void client_move(client_t *c, client_state_t state)
-{
-    edge_t *edge = c->edge;
-    c->state = (uint8_t)state;
-    if (state == CLIENT_IDLE)
-        edge->host->timer_start(c->requests == 0 ? edge->header_timeouts : edge->idle_timeouts, &c->timer);
-    else if (state != CLIENT_HEAD && state != CLIENT_BODY)
-        edge->host->timer_stop(&c->timer);
-}
-
-static void client_drop_buffer(client_t *c)
-{
-    c->edge->host->buf_unref(c->buf);
-    c->buf = NULL;
-    c->head = NULL;
-    c->begin = c->next = c->filled = 0;
-}
-
-/* The end of every client. The memory stays until client_run() is off the stack. */
-static void client_forget(client_t *c)
-{
-    client_move(c, CLIENT_GONE);
-    reply_forget(c);
-    client_drop_buffer(c);
-    weir_list_remove(&c->node);
-    c->edge->nclients--;
-    if (c->ex != NULL) {
-        weir_exchange_t *ex = c->ex;
-        c->ex = NULL;
-        c->edge->host->exchange_abandon(ex);
-    }
-    if (!c->is_running)
-        free(c);
-}
-
-void client_close(client_t *c)
-{
-    c->edge->host->stream_close(c->stream);
-    client_forget(c);
-}
-
-/* Close when everything that is queued has been written, and in such a way that bytes of the client that are still on their
- * way do not take it from it again. */
-static void client_finish(client_t *c)
-{
-    c->edge->host->stream_finish(c->stream);
-    client_forget(c);
-}
-
-static void client_pause(client_t *c, bool is_paused)
-{
-    if (c->is_paused == is_paused)
-        return;
-    c->is_paused = is_paused;
-    c->edge->host->stream_pause(c->stream, is_paused);
-}
-
 /* ---- the buffer ---- */
 
 static uint32_t buf_room(const weir_buf_t *buf)
@@ -176,18 +115,6 @@ static fill_t client_fill(client_t *c)
     return n > 0 ? FILL_SOME : n == WEIR_EAGAIN ? FILL_NOTHING : FILL_END;
 }
 
-weir_slice_t client_request_body(const client_t *c)
-{
-    return weir_slice(c->buf->data + c->begin + c->head_n, c->body_n);
-}
-
-void client_release_request(client_t *c)
-{
-    c->head = NULL;
-    if (c->next == c->filled)
-        client_drop_buffer(c);
-}
-
 /* ---- from bytes to a request ---- */
 
 /* Empty lines before a request are read over (RFC 9112 2.2). */
@@ -196,8 +123,7 @@ static step_t idle_step(client_t *c)
     while (c->begin < c->filled && (c->buf->data[c->begin] == '\r' || c->buf->data[c->begin] == '\n'))
         c->begin++;
     if (c->begin == c->filled) {
-        client_drop_buffer(c);
-        client_pause(c, false);
+        client_rest(c);
         return STEP_STOP;
     }
     c->seen = 0;
@@ -394,39 +320,6 @@ static void client_run(client_t *c)
     c->is_running = false;
     if (c->state == CLIENT_GONE)
         free(c);
-}
-
-/* ---- the end of an exchange ---- */
-
-/* The next request may be here already, behind the one that has been answered. Whoever is on the stack still holds the link of
- * that one, so it is taken up at the end of the turn. */
-static void client_go_on(client_t *c)
-{
-    if (c->is_full) {
-        client_move(c, CLIENT_FLUSH);
-        return;
-    }
-    c->begin = c->next;
-    client_move(c, CLIENT_IDLE);
-    if (c->is_running)
-        return;
-    if (c->begin < c->filled)
-        c->edge->host->timer_at_turn_end(&c->timer);
-    else
-        client_run(c);
-}
-
-void client_exchange_ended(client_t *c, bool is_whole)
-{
-    c->ex = NULL;
-    c->is_begun = c->is_events = false;
-    client_release_request(c);
-    if (!is_whole && c->framing == FRAMING_CLOSE)
-        client_close(c);
-    else if (is_whole && c->is_keep)
-        client_go_on(c);
-    else
-        client_finish(c);
 }
 
 /* ---- events ---- */

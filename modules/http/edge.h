@@ -1,5 +1,5 @@
-/* edge.h: the accept side of http: one edge per listener, one client per connection. Shared by edge.c, client.c, request.c and
- * reply.c, and by nobody else.
+/* edge.h: the accept side of http: one edge per listener, one client per connection. Shared by edge.c, client.c,
+ * client_state.c, request.c and reply.c, and by nobody else.
  */
 #ifndef WEIR_HTTP_EDGE_H
 #define WEIR_HTTP_EDGE_H
@@ -80,7 +80,18 @@ typedef struct client {
 void client_open(edge_t *edge, weir_stream_t *stream);
 /* Take a stream over with what was read from it. */
 void client_adopt(edge_t *edge, weir_stream_t *stream, weir_slice_t bytes);
+/* client_state.c: the one place where a client changes its state. */
+void client_move(client_t *c, client_state_t state);
 void client_close(client_t *c); /* at once; what is queued is lost */
+/* When everything that is queued has been written, and in such a way that bytes of the client that are still on their way do not
+ * take it from it again. */
+void client_finish(client_t *c);
+/* The end of every client, whose stream is its own no more. The memory stays until client_run() is off the stack. */
+void client_forget(client_t *c);
+void client_pause(client_t *c, bool is_paused);
+void client_drop_buffer(client_t *c);
+/* Nothing has come behind the last request: what an idle connection does not need goes back. */
+void client_rest(client_t *c);
 /* The exchange has been told its end. `is_whole`: the client can see where the reply ends; otherwise it must see a cut. */
 void client_exchange_ended(client_t *c, bool is_whole);
 /* The reply has begun: the request's bytes are not needed any more. */
@@ -101,9 +112,6 @@ void edge_reply_end(weir_exchange_t *ex);
 void edge_fail(weir_exchange_t *ex, const weir_failure_t *failure);
 void reply_continue(client_t *c);
 void reply_preflight(client_t *c);
-/* A client goes: whatever waits in edge.out for it goes with it. */
-void reply_forget(client_t *c);
-
 /* edge.c */
 void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err);
 void edge_destroy(void *self);

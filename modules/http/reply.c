@@ -43,12 +43,6 @@ static int client_write(client_t *c, const weir_chunk_t *chunks, size_t n)
     return result == WEIR_EFULL ? WEIR_EFULL : WEIR_OK;
 }
 
-void reply_forget(client_t *c)
-{
-    if (c->edge->out_of == c)
-        c->edge->out_of = NULL;
-}
-
 /* "1a2f\r\n" */
 static weir_slice_t chunk_size(char line[18], uint64_t n)
 {
