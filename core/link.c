@@ -167,7 +167,9 @@ void link_release(link_t *link, exchange_t *ex, bool is_whole)
     ex->link = NULL;
     link->pub.exchanges--;
     const upstream_t *up = link_upstream(link);
-    if (!(up->connect->flags & WEIR_CONNECT_STREAM) && !is_whole && link->pub.state != WEIR_LINK_DEAD)
+    /* Others go on on a shared link, where an exchange may have ended before its reply did. */
+    bool is_over = is_whole && !(up->connect->flags & WEIR_CONNECT_SHARED);
+    if (!(up->connect->flags & WEIR_CONNECT_STREAM) && !is_over && link->pub.state != WEIR_LINK_DEAD)
         up->connect->abandon(&link->pub, &ex->pub);
     ex->pub.link = NULL;
     if (!up->pub.is_shared || link->pub.exchanges > 0)

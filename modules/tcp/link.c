@@ -15,18 +15,6 @@
 
 #include "tcp.h"
 
-typedef struct upstream_options {
-    int framing;
-    uint64_t send_timeout_ms;
-} upstream_options_t;
-
-typedef struct server_options {
-    const char *address;
-    bool is_tls, verify;
-    const char *ca, *pin;
-    uint64_t connect_timeout_ms;
-} server_options_t;
-
 typedef struct conn {
     const weir_host_t *host;
     weir_link_t *link; /* NULL: gone */
@@ -132,7 +120,7 @@ static int conn_open(weir_link_t *link, weir_error_t *err)
         .connected = on_connected, .readable = on_readable, .drained = on_drained, .broken = on_broken};
     const weir_host_t *host = link->server->carrier;
     const weir_upstream_t *up = link->server->upstream;
-    const upstream_options_t *options = up->options;
+    const tcp_upstream_options_t *options = up->options;
     const weir_framing_t *framing = framing_of(host, options->framing);
     conn_t *c = calloc(1, sizeof(*c) + framing->state_size);
     if (c == NULL)
@@ -205,9 +193,9 @@ static int address_split(const char *address, char *host, size_t size, uint16_t 
     return WEIR_OK;
 }
 
-static int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
+int tcp_server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
 {
-    const server_options_t *o = server->options;
+    const tcp_server_options_t *o = server->options;
     char name[256];
     uint16_t port;
     if (address_split(o->address, name, sizeof(name), &port, err) != WEIR_OK)
@@ -222,22 +210,22 @@ static void server_close(weir_server_t *server)
     server->carrier = NULL;
 }
 
-static uint32_t upstream_link_modules(const void *options, const char **why_not)
+uint32_t tcp_link_modules(const void *options, const char **why_not)
 {
-    return framing_link_modules(((const upstream_options_t *)options)->framing, why_not);
+    return framing_link_modules(((const tcp_upstream_options_t *)options)->framing, why_not);
 }
 
-#define UP(member) offsetof(upstream_options_t, member)
-#define SRV(member) offsetof(server_options_t, member)
+#define UP(member) offsetof(tcp_upstream_options_t, member)
+#define SRV(member) offsetof(tcp_server_options_t, member)
 
-static const weir_option_t upstream_options[] = {
+const weir_option_t tcp_upstream_options[] = {
     {.name = "framing",
      .type = WEIR_TYPE_ENUM,
      .offset = UP(framing),
      .fallback = "ndjson",
      .names = framing_names,
      .doc = "how messages are told apart: ndjson, one a line; length, frames of one or more, which may be gathered and "
-            "packed"},
+            "packed; mux, between two weirs: frames that carry the exchanges of many clients"},
     {.name = "send_timeout",
      .type = WEIR_TYPE_DURATION,
      .offset = UP(send_timeout_ms),
@@ -245,10 +233,27 @@ static const weir_option_t upstream_options[] = {
      .min = 1,
      .max = 86400000,
      .doc = "how long a server may take no byte of what waits for it"},
+    {.name = "window",
+     .type = WEIR_TYPE_SIZE,
+     .offset = UP(window),
+     .fallback = "128KiB",
+     .min = 16384,
+     .max = 1 << 30,
+     .doc =
+         "of framing mux: bytes of one reply that may be on their way before the client has taken any; a client that "
+         "does not read stops its own reply there, and no other"},
+    {.name = "ping_interval",
+     .type = WEIR_TYPE_DURATION,
+     .offset = UP(ping_interval_ms),
+     .fallback = "30s",
+     .min = 10,
+     .max = 86400000,
+     .doc = "of framing mux: how long a link is silent before the other weir is asked whether it is there; without an "
+            "answer for as long again the link is down"},
     {.name = NULL},
 };
 
-static const weir_option_t server_options[] = {
+const weir_option_t tcp_server_options[] = {
     {.name = "address",
      .type = WEIR_TYPE_STRING,
      .offset = SRV(address),
@@ -279,18 +284,24 @@ static const weir_option_t server_options[] = {
     {.name = NULL},
 };
 
+static const weir_connect_t *variant(const void *options)
+{
+    return ((const tcp_upstream_options_t *)options)->framing == FRAMING_MUX ? &mux_connect : &tcp_connect;
+}
+
 const weir_connect_t tcp_connect = {
     .flags = WEIR_CONNECT_STREAM | WEIR_CONNECT_KEPT,
-    .upstream_options = upstream_options,
-    .upstream_options_size = sizeof(upstream_options_t),
-    .server_options = server_options,
-    .server_options_size = sizeof(server_options_t),
-    .server_open = server_open,
+    .variant = variant,
+    .upstream_options = tcp_upstream_options,
+    .upstream_options_size = sizeof(tcp_upstream_options_t),
+    .server_options = tcp_server_options,
+    .server_options_size = sizeof(tcp_server_options_t),
+    .server_open = tcp_server_open,
     .server_close = server_close,
     .open = conn_open,
     .close = conn_close,
     .write = conn_write,
     .abandon = conn_abandon,
     .pause = conn_pause,
-    .link_modules = upstream_link_modules,
+    .link_modules = tcp_link_modules,
 };

@@ -1,7 +1,8 @@
 /* tcp.c: the descriptor of the tcp transport. */
 #include "tcp.h"
 
-const char *const framing_names[] = {[FRAMING_NDJSON] = "ndjson", [FRAMING_LENGTH] = "length", NULL};
+const char *const framing_names[] = {
+    [FRAMING_NDJSON] = "ndjson", [FRAMING_LENGTH] = "length", [FRAMING_MUX] = "mux", NULL};
 
 const weir_framing_t *framing_of(const weir_host_t *host, int framing)
 {
@@ -10,8 +11,8 @@ const weir_framing_t *framing_of(const weir_host_t *host, int framing)
 
 uint32_t framing_link_modules(int framing, const char **why_not)
 {
-    *why_not = "framing: ndjson has no frames to gather or pack; use framing: length on both ends";
-    return framing == FRAMING_LENGTH ? WEIR_LINK_GATHERS | WEIR_LINK_PACKS : 0;
+    *why_not = "framing: ndjson has no frames to gather or pack; use framing: length or mux on both ends";
+    return framing != FRAMING_NDJSON ? WEIR_LINK_GATHERS | WEIR_LINK_PACKS : 0;
 }
 
 static const weir_transport_t tcp_transport = {.accept = &tcp_accept, .connect = &tcp_connect};
@@ -19,6 +20,6 @@ static const weir_transport_t tcp_transport = {.accept = &tcp_accept, .connect =
 WEIR_MODULE = {
     WEIR_MODULE_HEADER,
     .name = "tcp",
-    .doc = "messages over TCP and Unix sockets, a line or a frame each; TLS over either",
+    .doc = "messages over TCP and Unix sockets, a line or a frame each, and the link between two weirs; TLS over all",
     .transport = &tcp_transport,
 };

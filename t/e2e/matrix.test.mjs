@@ -64,11 +64,11 @@ const moreOf = { ws: 'permessage_deflate: true, ' };
 const gathered = codec => [{ batch: { max_delay: 0 } }, { compress: { codec, min_size: 256 } }];
 const outer = (port, from) => configuration({ transport: 'tcp', framing: 'length', servers: [{ address: `127.0.0.1:${port}` }], chain: gathered('zstd') }, from);
 
-const configuration = ({ chain = [], ...upstream }, from, more = '') => `workers: 2
+const configuration = ({ chain = [], ...upstream }, from, more = '', path = pathOf[from] ?? '/mcp') => `workers: 2
 log: { level: info, file: stderr }
 modules: [http, sse, stdio, tcp, ws, pool, batch, compress, codec_lz4, codec_zstd]
 listeners:
-  edge: { transport: ${from}, ${moreOf[from] ?? ''}${more}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${pathOf[from] ?? '/mcp'}, upstream: up } ] }
+  edge: { transport: ${from}, ${moreOf[from] ?? ''}${more}listen: "${listenOf[from] ?? '127.0.0.1:0'}", routes: [ { path: ${path}, upstream: up } ] }
 upstreams:
   up: ${JSON.stringify({ ...upstream, chain: [{ pool: { max: 32 } }, ...chain] })}
 `;
@@ -177,3 +177,28 @@ for (const from of ['http', 'tcp'])
         });
         for (const [name, play] of Object.entries(scenes)) test(`${from} → weir → weir → stdio: ${name}`, () => play(me));
     });
+
+/* An edge and an inner weir: the exchanges of many clients on one link, each on a channel of its own. */
+const muxed = codec => [{ batch: { max_delay: 0 } }, ...(codec ? [{ compress: { codec, min_size: 256 } }] : [])];
+const edgeTo = (port, from, codec) => configuration({ transport: 'tcp', framing: 'mux', servers: [{ address: `127.0.0.1:${port}` }], chain: muxed(codec) }, from);
+const inside = (upstream, codec, from) =>
+    configuration(upstream, 'tcp', `framing: mux, chain: ${JSON.stringify(muxed(codec))}, `, pathOf[from] ?? '/mcp');
+
+for (const [from, arrive] of Object.entries(arrivals))
+    for (const [to, codec] of [['stdio', 'lz4'], ['http', 'zstd'], ['http', undefined], ['tcp', 'lz4']])
+        describe(`${from} → edge → mux, ${codec ?? 'plain'} → inner → ${to}`, () => {
+            let listening, inner, arrived, me;
+            before(async () => {
+                if (to !== 'stdio') listening = await startServer(server(to));
+                inner = await startWeir(inside(upstreams[to](listening?.url), codec, from));
+                arrived = await arrive(edgeTo(inner.port('edge'), from, codec));
+                me = await connect(arrived.transport);
+            });
+            after(async () => {
+                await me?.close().catch(() => {}); // its server is dead
+                await listening?.stop();
+                await arrived?.stop();
+                await inner?.stop();
+            });
+            for (const [name, play] of Object.entries(scenes)) test(`${from} → edge → mux, ${codec ?? 'plain'} → inner → ${to}: ${name}`, () => play(me));
+        });
