@@ -250,6 +250,8 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
     ex->pub.client = NULL;
     weir_list_remove(&ex->pub.carrier_node);
     weir_outcome_t outcome = exchange_outcome(ex, reason);
+    if (ex->link != NULL && !ex->is_checkup)
+        ledger_heard(ex->link->line, &outcome);
     if (ex->upstream != NULL) {
         ex->upstream->carrier->forget(ex, reason);
         chain_end(ex, &outcome);

@@ -29,6 +29,7 @@ static void link_move(link_t *link, weir_link_state_t state, const char *why)
     };
     weir_link_state_t old = link->pub.state;
     link->pub.state = state;
+    link->line->state = (uint8_t)state;
     if (state == WEIR_LINK_BUSY || old == WEIR_LINK_LEAVING)
         return;
     weir_link_event_t event =
@@ -51,8 +52,12 @@ weir_link_t *link_open(weir_server_t *server, weir_error_t *err)
     weir_list_init(&link->burial.node);
     weir_list_init(&link->pub.node);
     weir_list_init(&link->exchanges);
-    weir_list_append(&WEIR_CONTAINER(server, server_t, pub)->links, &link->in_server);
+    server_t *of = WEIR_CONTAINER(server, server_t, pub);
+    weir_list_append(&of->links, &link->in_server);
+    link->line = ledger_take(up->name_hash, of->name_hash);
+    link->line->born_ms = link->pub.born_ms;
     if (up->connect->open(&link->pub, err) != WEIR_OK) {
+        ledger_give_back(link->line);
         chain_connect_failed(server, err == NULL ? "unknown" : err->text);
         weir_list_remove(&link->in_server);
         free(link);
@@ -67,7 +72,7 @@ void link_up(weir_link_t *pub)
     link_t *link = link_of(pub);
     if (link->pub.state != WEIR_LINK_CONNECTING)
         return;
-    link->pub.born_ms = now_ms();
+    link->pub.born_ms = link->line->born_ms = now_ms();
     link_move(link, WEIR_LINK_IDLE, NULL);
 }
 
@@ -94,6 +99,8 @@ static void link_die(link_t *link, weir_reason_t reason, const char *why)
     upstream_t *up = link_upstream(link);
     weir_list_remove(&link->in_server);
     link_move(link, WEIR_LINK_DEAD, why);
+    ledger_give_back(link->line);
+    link->line = ledger_nowhere();
     stats_add(up->stats, STATS_LINKS, -1);
     link_fail_exchanges(link, reason, why);
     if (up->carrier->link_died != NULL)
@@ -137,7 +144,7 @@ int link_lease(weir_link_t *pub, exchange_t *ex)
     bool is_shared = link_upstream(link)->pub.is_shared;
     if (pub->state != WEIR_LINK_IDLE && !(pub->state == WEIR_LINK_BUSY && is_shared))
         return WEIR_EFULL;
-    pub->exchanges++;
+    link->line->in_flight = ++pub->exchanges;
     pub->is_used = true;
     if (pub->state == WEIR_LINK_IDLE)
         link_move(link, WEIR_LINK_BUSY, NULL);
@@ -165,7 +172,7 @@ void link_release(link_t *link, exchange_t *ex, bool is_whole)
 {
     weir_list_remove(&ex->on_link);
     ex->link = NULL;
-    link->pub.exchanges--;
+    link->line->in_flight = --link->pub.exchanges;
     const upstream_t *up = link_upstream(link);
     /* Others go on on a shared link, where an exchange may have ended before its reply did. */
     bool is_over = is_whole && !(up->connect->flags & WEIR_CONNECT_SHARED);
@@ -190,7 +197,7 @@ void link_free_again(weir_link_t *pub)
 void link_own(link_t *link, struct session *session)
 {
     link->session = session;
-    link->pub.is_owned = true;
+    link->pub.is_owned = link->line->is_owned = true;
 }
 
 void link_disown(link_t *link)

@@ -18,6 +18,7 @@
 #ifndef LINK_H
 #define LINK_H
 
+#include "ledger.h"
 #include "upstream.h"
 
 struct exchange;
@@ -30,6 +31,7 @@ typedef struct link {
     weir_list_t exchanges;   /* in flight on it (exchange.on_link) */
     struct calls *calls;     /* stream links: requests awaiting an answer */
     struct session *session; /* that owns it */
+    ledger_line_t *line;     /* what others may know of it */
     weir_timer_t burial;     /* frees it at the end of the turn in which it died */
 } link_t;
 

@@ -28,6 +28,7 @@ typedef struct stats {
     row_name_t names[STATS_ROWS];
     _Atomic size_t ncells;            /* that have ever been taken */
     stats_row_t departed[STATS_ROWS]; /* written by the master alone */
+    ledger_t ledger;
     cell_t cells[STATS_CELLS];
 } stats_t;
 
@@ -62,6 +63,11 @@ static void cells_count(struct stats *stats, size_t taken)
     size_t n = atomic_load(&stats->ncells);
     while (n <= taken && !atomic_compare_exchange_weak(&stats->ncells, &n, taken + 1))
         continue;
+}
+
+ledger_t *stats_ledger(struct stats *stats)
+{
+    return &stats->ledger;
 }
 
 int stats_claim(struct stats *stats, pid_t pid)
@@ -106,6 +112,7 @@ static bool row_is_used(const struct stats *stats, size_t row)
 
 void stats_fold(struct stats *stats, pid_t pid)
 {
+    ledger_forget(&stats->ledger, pid);
     for (size_t i = 0; i < stats_cells(stats); i++) {
         cell_t *cell = &stats->cells[i];
         if (atomic_load(&cell->owner) != pid)

@@ -15,6 +15,7 @@
 
 #include "config.h"
 #include "latency.h"
+#include "ledger.h"
 
 typedef enum stats_gauge {
     STATS_IN_FLIGHT,
@@ -67,6 +68,8 @@ void stats_fold(struct stats *stats, pid_t pid);
 pid_t stats_owner(const struct stats *stats, size_t cell); /* 0: nobody */
 /* How many cells have ever been taken: those behind them are empty, and their memory is not to be touched. */
 size_t stats_cells(const struct stats *stats);
+
+struct ledger *stats_ledger(struct stats *stats);
 
 /* This process's row of an upstream; makes the row's name known when it is new. Never NULL. */
 stats_row_t *stats_row(const char *name);

@@ -11,6 +11,7 @@
 #include "shared.h"
 #include "stats.h"
 #include "status_chain.h"
+#include "status_links.h"
 #include "upstream.h"
 
 /* Buckets by their upper bounds, for whoever wants to know what came between two looks. */
@@ -27,22 +28,23 @@ static json_t *latency_status(const uint64_t *buckets, uint64_t sum_us)
                      (json_int_t)latency_quantile(buckets, 0.99), "sum_us", (json_int_t)sum_us, "buckets", counts);
 }
 
-static json_t *server_status(const server_t *server)
+static json_t *server_status(const upstream_t *up, const server_t *server)
 {
     int64_t sum[LATENCY_BUCKETS + 1];
     uint64_t buckets[LATENCY_BUCKETS];
     counters_sum(&server->latency, sum);
     for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
         buckets[i] = (uint64_t)sum[i];
-    return json_pack("{s:s, s:I, s:o}", "name", server->pub.name, "weight", (json_int_t)server->pub.weight, "latency",
-                     latency_status(buckets, (uint64_t)sum[LATENCY_BUCKETS]));
+    return json_pack("{s:s, s:I, s:o, s:o}", "name", server->pub.name, "weight", (json_int_t)server->pub.weight,
+                     "latency", latency_status(buckets, (uint64_t)sum[LATENCY_BUCKETS]), "links",
+                     links_status(up, server));
 }
 
 static json_t *servers_status(const upstream_t *up)
 {
     json_t *servers = json_array();
     for (uint32_t i = 0; i < up->pub.nservers; i++)
-        json_array_append_new(servers, server_status(&up->servers[i]));
+        json_array_append_new(servers, server_status(up, &up->servers[i]));
     return servers;
 }
 

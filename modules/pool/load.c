@@ -71,6 +71,7 @@ void load_link_up(pool_server_t *s, const weir_link_t *link)
 {
     s->nopen++;
     s->born_ms += link->born_ms;
+    load_count(s, GAUGE_BORN_MS, (int64_t)link->born_ms);
     load_count(s, GAUGE_CONNECTING, -1);
     load_age(s);
 }
@@ -90,6 +91,7 @@ void load_link_gone(pool_server_t *s, const weir_link_t *link)
 {
     s->nopen--;
     s->born_ms -= link->born_ms;
+    load_count(s, GAUGE_BORN_MS, -(int64_t)link->born_ms);
     if (link_was_busy(s, link))
         load_link_busy(s, -1);
     load_age(s);
@@ -99,11 +101,12 @@ void load_link_gone(pool_server_t *s, const weir_link_t *link)
 
 static void links_status(const int64_t *sum, weir_status_t *status)
 {
-    int64_t idle = sum[GAUGE_LINKS] - sum[GAUGE_CONNECTING] - sum[GAUGE_BUSY];
+    int64_t open = sum[GAUGE_LINKS] - sum[GAUGE_CONNECTING];
     status->number(status, "links", (double)sum[GAUGE_LINKS]);
     status->number(status, "connecting", (double)sum[GAUGE_CONNECTING]);
-    status->number(status, "idle", (double)idle);
+    status->number(status, "idle", (double)(open - sum[GAUGE_BUSY]));
     status->number(status, "busy", (double)sum[GAUGE_BUSY]);
+    status->number(status, "utilisation", open > 0 ? (double)sum[GAUGE_BUSY] / (double)open : 0);
     status->number(status, "opened", (double)sum[COUNT_OPENED]);
     status->number(status, "failed", (double)sum[COUNT_FAILED]);
 }
@@ -116,6 +119,8 @@ static void score_status(const pool_server_t *s, const int64_t *sum, weir_status
     load.errors = (uint64_t)sum[GAUGE_ERRORS];
     load.answered = (uint64_t)sum[GAUGE_ANSWERED];
     load.answered_us = (uint64_t)sum[GAUGE_ANSWERED_US];
+    int64_t open = sum[GAUGE_LINKS] - sum[GAUGE_CONNECTING], now = (int64_t)s->pool->host->now_ms();
+    load.age_ms = open > 0 ? (uint64_t)(now - sum[GAUGE_BORN_MS] / open) : 0;
     weir_score_t score = weir_load_score(&load);
     status->number(status, "latency_us", load.answered == 0 ? 0 : (double)load.answered_us / (double)load.answered);
     status->enter(status, "score");

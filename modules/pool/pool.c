@@ -317,6 +317,7 @@ static const weir_figure_t pool_figures[] = {
     WEIR_GAUGE("servers/{server}/connecting", "Links that are being opened"),
     WEIR_GAUGE("servers/{server}/idle", "Links that are open and carry nothing"),
     WEIR_GAUGE("servers/{server}/busy", "Links that are in use"),
+    WEIR_GAUGE("servers/{server}/utilisation", "Links in use by links that are open"),
     WEIR_COUNTER("servers/{server}/opened", "Links that were begun to be opened"),
     WEIR_COUNTER("servers/{server}/failed", "Links that could not be opened"),
     WEIR_GAUGE("servers/{server}/in_flight", "Exchanges on their way to a server, or with it"),

@@ -33,6 +33,7 @@ enum {
     GAUGE_ERRORS,
     GAUGE_ANSWERED,
     GAUGE_ANSWERED_US,
+    GAUGE_BORN_MS, /* of the open links, summed: the clock is one for all processes */
     GAUGE_EJECTED, /* processes that leave it alone */
     SERVER_GAUGES,
     COUNT_OPENED = SERVER_GAUGES, /* links, ever */

@@ -85,7 +85,8 @@ const alone = [
     /\/mean_us$/,
     /\/latency\//, // below
     /\/options\//,
-    /\/chain\/pool\/(links|connecting|idle|busy|opened|failed)$/
+    /\/servers\/[^/]+\/links\//, // one by one
+    /\/chain\/pool\/(links|connecting|idle|busy|utilisation|opened|failed)$/
 ];
 /* Series whose names do not follow from where they stand in /status. */
 const renamed = Object.entries({

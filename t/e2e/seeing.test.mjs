@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { freePort } from './lib/documents.mjs';
-import { descendants, isAlive, run, until } from './lib/process.mjs';
+import { Moody, call, startTeam } from './lib/moody.mjs';
+import { descendants, isAlive, look, run, until } from './lib/process.mjs';
 import { Connection, openSession, request, rpc } from './lib/raw.mjs';
 import { binary, here, startWeir } from './lib/weir.mjs';
 import { node, startServer, waysThroughWeir } from './lib/world.mjs';
@@ -280,6 +281,61 @@ if (waysThroughWeir.length > 0)
     });
 
 if (waysThroughWeir.length > 0)
+    test('seeing: /status: each link of each process, with its score and what it is made of', async () => {
+        const servers = [await new Moody().start(), await new Moody().start()];
+        const [well, ill] = servers;
+        const kept = { transport: 'stdio', command: recorder('stdio'), chain: [{ pool: { min: 0 } }] };
+        const weir = await startTeam(servers, { chain: [{ pool: { min: 0 } }], workers: 2, upstreams: { kept } });
+        try {
+            const linksOf = async ({ name }, upstream = 'team') => (await weir.status()).upstreams[upstream].servers.find(one => one.name === name).links;
+            const score = (latency, errors) => ({ total: 0.5 * latency + 0.3 * errors + 0.2, latency, errors, age: 1 });
+            const near = (is, should) => Object.keys(should).every(part => Math.abs(is[part] - should[part]) < 1e-9);
+            ill.mood = 'failing';
+            well.mood = 'held';
+            const held = [];
+            while (well.held.length < 3) held.push(call(weir)), await until(() => well.held.length + ill.calls === held.length, 'it has arrived');
+            const busy = await linksOf(well);
+            assert.deepEqual(busy.map(({ state, in_flight, requests }) => ({ state, in_flight, requests })), Array(3).fill({ state: 'busy', in_flight: 1, requests: 0 })); // prettier-ignore
+            for (const one of busy) {
+                assert.deepEqual(one.score, score(1, 1));
+                const owner = look(one.pid);
+                assert.ok(owner.command.startsWith(`weir: ${one.process}`), owner.command);
+                assert.ok(one.age_ms >= 0 && one.age_ms < 60_000);
+            }
+            assert.ok(busy.some(({ process }) => process === 'worker/0') || busy.some(({ process }) => process === 'worker/1'));
+            const failed = await linksOf(ill);
+            assert.equal(failed.reduce((sum, { requests }) => sum + requests, 0), ill.calls);
+            for (const one of failed) {
+                assert.deepEqual([one.state, one.in_flight, one.errors, one.latency_us], ['idle', 0, one.requests, 0]);
+                assert.ok(near(one.score, score(1, 0)), JSON.stringify(one.score));
+            }
+            well.release();
+            await Promise.all(held);
+            const idle = await until(async () => {
+                const links = await linksOf(well);
+                return links.every(({ state }) => state === 'idle') && links;
+            }, 'all are idle');
+            for (const one of idle) {
+                assert.deepEqual([one.in_flight, one.requests, one.errors], [0, 1, 0]);
+                assert.ok(one.latency_us > 0);
+                assert.ok(near(one.score, score(Math.max(0, 1 - one.latency_us / 50_000), 1)), JSON.stringify(one));
+            }
+            const session = await openSession(weir.url('edge', '/kept'));
+            const [pipe] = await linksOf({ name: 'node' }, 'kept');
+            assert.deepEqual([pipe.process, pipe.state, pipe.requests, pipe.errors], ['keeper/0', 'session', 2, 0]);
+            await session.end();
+            await until(async () => (await linksOf({ name: 'node' }, 'kept')).length === 0, 'what is gone is not shown');
+            const { pid } = idle[0];
+            process.kill(pid, 'SIGKILL');
+            await until(async () => (await linksOf(well)).every(one => one.pid !== pid), 'what a dead worker had is not shown');
+        } finally {
+            well.release();
+            await weir.stop();
+            await Promise.all(servers.map(server => server.stop()));
+        }
+    });
+
+if (waysThroughWeir.length > 0)
     describe('seeing: /status', () => {
         let weir;
         beforeEach(async () => {
@@ -318,7 +374,8 @@ if (waysThroughWeir.length > 0)
             assert.deepEqual([counted.exchanges, counted.answered, counted.failures], [5, 5, {}]);
             assert.deepEqual([links, waiting, transport], [1, 0, 'http']);
             timed(latency, weir.lines().filter(({ upstream }) => upstream === 'far'));
-            const [{ latency: itsOwn, ...itself }] = servers;
+            const [{ latency: itsOwn, links: one, ...itself }] = servers;
+            assert.equal(one.length, 1);
             assert.deepEqual([itself, servers.length], [{ name: new URL(server.url).host, weight: 1 }, 1]);
             assert.equal(count(itsOwn), 5);
             assert.ok(itsOwn.sum_us > 0 && itsOwn.sum_us < latency.sum_us, 'it had the link for a part of the time');
@@ -332,7 +389,7 @@ if (waysThroughWeir.length > 0)
             assert.deepEqual(kept, {
                 ...expected(({ upstream }) => upstream === 'near'),
                 transport: 'stdio',
-                servers: [{ name: 'node', weight: 1, latency: kept.servers[0].latency }]
+                servers: [{ name: 'node', weight: 1, latency: kept.servers[0].latency, links: kept.servers[0].links }]
             });
             assert.equal(count(kept.servers[0].latency), 3); // those that came to it
             assert.deepEqual([kept.exchanges, kept.failures], [4, { session_required: 1 }]);
@@ -394,7 +451,8 @@ if (waysThroughWeir.length > 0)
             await (await openSession(weir.at('far'))).end();
             const { code, stdout, stderr } = await run(binary, ['status', '-c', weir.file]);
             assert.equal(code, 0, stderr);
-            assert.deepEqual(JSON.parse(stdout), await weir.status());
+            const ageless = status => JSON.parse(JSON.stringify(status, (name, value) => (name === 'age_ms' ? 0 : value)));
+            assert.deepEqual(ageless(JSON.parse(stdout)), ageless(await weir.status()));
             assert.match(stdout, /^ {2}"upstreams": \{\n {4}"far": \{\n {6}"exchanges": 3,$/m);
         });
 
