@@ -16,7 +16,8 @@ pids_of() {
 # CPU time of a subject so far, in nanoseconds. Where the kernel keeps no schedstat, from ticks of 10 ms.
 cpu_ns() {
     local pid
-    for pid in $(pids_of "$1"); do
+    # shellcheck disable=SC2086 # of a pair it is two
+    for pid in $(pids_of $1); do
         if [ -r "/proc/$pid/schedstat" ]; then
             cat "/proc/$pid"/task/*/schedstat 2>/dev/null
         else
@@ -85,4 +86,11 @@ measure() {
     load_end
     calls=$(field requests "$LINE")
     CPU_US=$(awk -v ns=$((after - before)) -v n="$calls" 'BEGIN { printf "%.3f", n ? ns / n / 1000 : 0 }')
+}
+
+# link_bytes PORT: what has gone over the connections to a port so far, both ways, without the heads of TCP and IP.
+link_bytes() {
+    ss -tinHO "sport = :$1" | awk '
+        { for (i = 1; i <= NF; i++) if ($i ~ /^bytes_(sent|received):/) { sub(/.*:/, "", $i); sum += $i } }
+        END { printf "%.0f\n", sum }'
 }

@@ -8,6 +8,8 @@ declare -A PID PORT
 
 HTTP_SUBJECTS=(relay nginx nginx-plain-log haproxy weir)
 CHAIN_SUBJECTS=(weir-breaker)
+# Two proxies, the first before the second, which is a subject of its own: NAME-inner. PID[NAME] has both.
+PAIR_SUBJECTS=(nginx-pair nginx-pair-inner weir-pair weir-pair-inner)
 STDIO_SUBJECTS=(weir-stdio mcp-proxy supergateway supergateway-stateful)
 
 as_root() {
@@ -49,7 +51,7 @@ available() {
 
 # configure TEMPLATE NAME [PLACEHOLDER VALUE]...: writes $RUN/NAME.conf
 configure() {
-    local template=$1 name=$2 script="s|@RUN@|$RUN|g;s|@ORIGIN@|$ORIGIN_PORT|g;s|@PORT@|${PORT[$2]}|g;s|@NAME@|$2|g"
+    local template=$1 name=$2 script="s|@RUN@|$RUN|g;s|@ORIGIN@|${PORT[$2-inner]:-$ORIGIN_PORT}|g;s|@PORT@|${PORT[$2]}|g;s|@NAME@|$2|g"
     shift 2
     while [ $# -gt 0 ]; do
         script+=";s|@$1@|$2|g"
@@ -74,8 +76,8 @@ subject_command() {
     local name=$1 single=$2 stdio_child="taskset -c $SERVER_CPU $PWD/build/bench/origin --stdio"
     case $name in
     relay) COMMAND=(build/bench/relay "127.0.0.1:${PORT[relay]}" "127.0.0.1:$ORIGIN_PORT") ;;
-    nginx | nginx-plain-log)
-        configure nginx.conf "$name" LOG "$([ "$name" = nginx ] && echo 'buffer=64k flush=1s')"
+    nginx | nginx-plain-log | nginx-pair | nginx-pair-inner)
+        configure nginx.conf "$name" LOG "$([ "$name" != nginx-plain-log ] && echo 'buffer=64k flush=1s')"
         COMMAND=(nginx -c "$RUN/$name.conf" -g "daemon off;$([ -n "$single" ] && echo ' master_process off;')")
         ;;
     haproxy)
@@ -84,6 +86,14 @@ subject_command() {
         ;;
     weir | weir-breaker)
         configure weir.yaml "$name" BREAKER "$([ "$name" = weir-breaker ] && echo breaker,)"
+        COMMAND=(./weir -c "$RUN/$name.conf")
+        ;;
+    weir-pair)
+        configure weir-edge.yaml "$name" INNER "${PORT[$name-inner]}"
+        COMMAND=(./weir -c "$RUN/$name.conf")
+        ;;
+    weir-pair-inner)
+        configure weir-inner.yaml "$name"
         COMMAND=(./weir -c "$RUN/$name.conf")
         ;;
     weir-stdio)
@@ -112,9 +122,16 @@ subject_start() {
     wait_for_port "$name"
 }
 
+pair_start() {
+    subject_start "$1-inner"
+    subject_start "$1"
+    PID[$1]="${PID[$1]} ${PID[$1-inner]}"
+}
+
 # Asks first: a tool that wraps the subject writes its figures on the way out.
 subject_stop() {
     local name=$1 tries pid=${PID[$1]:-}
+    pid=${pid%% *}
     [ -n "$pid" ] || return 0
     kill -TERM "$pid" 2>/dev/null
     for ((tries = 0; tries < 100; tries++)); do
@@ -142,5 +159,5 @@ assign_ports() {
     local name port=$BENCH_PORT
     ORIGIN_PORT=$port
     PORT[origin]=$port
-    for name in "${HTTP_SUBJECTS[@]}" "${STDIO_SUBJECTS[@]}" "${CHAIN_SUBJECTS[@]}"; do PORT[$name]=$((++port)); done
+    for name in "${HTTP_SUBJECTS[@]}" "${STDIO_SUBJECTS[@]}" "${CHAIN_SUBJECTS[@]}" "${PAIR_SUBJECTS[@]}"; do PORT[$name]=$((++port)); done
 }
