@@ -1,5 +1,5 @@
-// The official conformance runner, against a server and against the same server through weir, check by check: whatever
-// comes out differently has a name and a reason here, and what stopped being different is taken off the list.
+// The official conformance runner, against a server and against the same server through weir, and through an edge and an inner weir with
+// one link between them, check by check: whatever comes out differently has a name and a reason here, and what stopped being different is taken off the list.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { conform } from './lib/conformance.mjs';
@@ -21,11 +21,12 @@ const differences = {
         'server-stateless': 'directly the check of an id fails once for each reply, through weir it passes, once for all of them'
     }
 };
+const differencesOf = (name, revision, way) => differences[`${name}, ${revision}, ${way.replace(', pair', '')}`] ?? {};
 const scenarioOf = check => check.split(' / ')[0];
 
 for (const [name, commands] of Object.entries(servers))
     describe(name, () => {
-        const world = setUp(commands);
+        const world = setUp(commands, { withPair: true });
 
         for (const revision of revisions) {
             let direct;
@@ -36,7 +37,7 @@ for (const [name, commands] of Object.entries(servers))
                 assert.ok([...direct.values()].some(({ status }) => status === 'SUCCESS'));
             });
 
-            for (const way of waysThroughWeir)
+            for (const way of waysThroughWeir.flatMap(way => [way, `${way}, pair`]))
                 test(`${name}, ${revision}, ${way}: every_check_comes_out_as_directly`, async () => {
                     const { checks } = await conform(world.url(way), revision);
                     const found = {};
@@ -45,7 +46,7 @@ for (const [name, commands] of Object.entries(servers))
                         if (before?.status === now?.status || now?.status === 'SUCCESS') continue; // the same, or more than before
                         found[check] = `${before?.status} → ${now?.status}: ${now?.errorMessage ?? before?.errorMessage ?? ''}`;
                     }
-                    const named = differences[`${name}, ${revision}, ${way}`] ?? {};
+                    const named = differencesOf(name, revision, way);
                     const unnamed = Object.fromEntries(Object.entries(found).filter(([check]) => !(scenarioOf(check) in named)));
                     assert.deepEqual(unnamed, {}, 'these differ and have no name');
                     const differing = new Set(Object.keys(found).map(scenarioOf));

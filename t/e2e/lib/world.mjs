@@ -52,9 +52,33 @@ ${entries}`;
 export const overHttp = url => ({ transport: 'http', servers: [{ url }], chain: [{ pool: { min: 1, max: 32 } }] });
 export const overStdio = command => ({ transport: 'stdio', command, chain: [{ pool: { min: 1, max: 32 } }] });
 
+/* Two weirs and one link between them: an edge that serves HTTP, an inner one with these upstreams (`/NAME`). `url(name)` is where the
+ * edge serves them; `more` goes into the edge's upstream. */
+export async function startPair(upstreams, { chain = [{ batch: { max_delay: 0 } }, { compress: { codec: 'lz4', min_size: 256 } }], listener = {}, upstream = {}, server = {}, relay } = {}) {
+    const routes = to => Object.keys(upstreams).map(name => ({ path: `/${name}`, upstream: to ?? name }));
+    const common = {
+        workers: 2,
+        log: { level: 'info', file: 'stderr' },
+        admin: { listen: '127.0.0.1:0' },
+        modules: ['http', 'stdio', 'tcp', 'pool', 'batch', 'compress', 'codec_lz4', 'codec_zstd', 'codec_gzip']
+    };
+    const inner = await startWeir(
+        JSON.stringify({ ...common, listeners: { inner: { transport: 'tcp', framing: 'mux', listen: '127.0.0.1:0', routes: routes(), chain, ...listener } }, upstreams })
+    );
+    const address = relay ? await relay(inner.port('inner')) : `127.0.0.1:${inner.port('inner')}`;
+    const link = { transport: 'tcp', framing: 'mux', servers: [{ address, ...server }], chain: [{ pool: { max: 4, exchanges_per_link: 1000 } }, ...chain], ...upstream };
+    const edge = await startWeir(JSON.stringify({ ...common, listeners: { edge: { transport: 'http', listen: '127.0.0.1:0', routes: routes('inner') } }, upstreams: { inner: link } }));
+    const stop = async () => {
+        await edge.stop();
+        await inner.stop();
+    };
+    return { edge, inner, url: name => edge.url('edge', `/${name}`), stop };
+}
+
 /* Starts `servers` ({ http, stdio }: command lines) and weir before the tests of the calling file, ends both after them.
- * `world.url(way)` is the endpoint at the end of each way. */
-export function setUp(servers) {
+ * `world.url(way)` is the endpoint at the end of each way;
+ * `withPair`: also of `WAY, pair`, through an edge and an inner weir. */
+export function setUp(servers, { withPair = false } = {}) {
     const world = { url: way => world.urls[way], urls: {} };
     before(async () => {
         const upstreams = {};
@@ -67,9 +91,13 @@ export function setUp(servers) {
         if (Object.keys(upstreams).length === 0) return;
         world.weir = await startWeir(configure(upstreams));
         for (const name of Object.keys(upstreams)) world.urls[name] = world.weir.url('edge', `/${name}`);
+        if (!withPair) return;
+        world.pair = await startPair(upstreams);
+        for (const name of Object.keys(upstreams)) world.urls[`${name}, pair`] = world.pair.url(name);
     });
     after(async () => {
         await world.server?.stop();
+        await world.pair?.stop();
         await world.weir?.stop();
     });
     return world;
