@@ -1,56 +1,31 @@
-/* stream.c: the life of a byte stream; reading; closing. Writing is in stream_out.c, connecting in dial.c.
- *
- * A stream is its owner's from the call that made it to stream_close() or stream_finish(), which every owner calls exactly once.
- * It owns its fds, its SSL and what is queued. Nothing is told from inside a call of the owner: what goes wrong there is told
- * at the end of the turn. Every change of state goes through stream_move(), nowhere else.
- *
- *   state      event                        next       what happens
- *   DIALING    connection stands            HANDSHAKE  or OPEN when it is plain
- *   DIALING    no address left, time-out    BROKEN     dial.c says why
- *   HANDSHAKE  done                         OPEN       `connected` if dialled; what was queued is written
- *   HANDSHAKE  failed                       BROKEN
- *   OPEN       something to read            OPEN       `readable`
- *   OPEN       a write failed, no progress  BROKEN     `readable` once more, then `broken`
- *   OPEN       stream_finish, queue         FINISHING  the owner hears nothing any more
- *   OPEN       stream_finish, no queue      LINGERING  our end is shut, so that the other sees the end of the reply
- *   FINISHING  queue written                LINGERING
- *   FINISHING  a write failed, no progress  CLOSED
- *   LINGERING  end, error, LINGER_MS        CLOSED     closing earlier would answer late bytes with a reset, and a reset
- *                                                      takes the reply away from a client that has not read it yet
- *   any        stream_close                 CLOSED     memory goes at the end of the turn
+/* stream.c: byte streams: made, opened, read, written to. Their states and their end are in stream_life.c, what waits to be written in
+ * stream_out.c, connecting in dial.c.
  */
 #include "stream.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "address.h"
-#include "log.h"
+#include "dial.h"
 #include "proc.h"
 #include "stream_inside.h"
+#include "target.h"
 #include "tls.h"
 
-#define LINGER_MS 5000u
 #define DEFAULT_LIMIT_BYTES (1024u * 1024u)
 #define DEFAULT_SEND_TIMEOUT_MS 60000u
-#define CLOSED_MAGIC 0x434c5344u
+#define GATHER_BYTES 16384u /* that wait for the end of the turn at most */
 
 static void on_io(struct ev_loop *loop, struct ev_io *io, int events);
-
-static void check(const weir_stream_t *s)
-{
-    assert(s != NULL && s->magic == STREAM_MAGIC && s->state != STREAM_CLOSED);
-}
 
 /* ---- making */
 
@@ -62,20 +37,12 @@ static int set_nonblocking(int fd)
     return (flags & O_NONBLOCK) != 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? WEIR_OK : WEIR_EFAIL;
 }
 
-static void close_fds(int rfd, int wfd)
-{
-    if (rfd >= 0)
-        close(rfd);
-    if (wfd >= 0 && wfd != rfd)
-        close(wfd);
-}
-
-weir_stream_t *stream_new(int rfd, int wfd, weir_error_t *err)
+static weir_stream_t *stream_new(int rfd, int wfd, weir_error_t *err)
 {
     weir_timeouts_t *send_timeouts = timers_get(DEFAULT_SEND_TIMEOUT_MS);
     weir_stream_t *s = send_timeouts != NULL ? calloc(1, sizeof(*s)) : NULL;
     if (s == NULL) {
-        close_fds(rfd, wfd);
+        stream_close_fds(rfd, wfd);
         weir_error(err, "no memory for a stream");
         return NULL;
     }
@@ -96,7 +63,7 @@ static weir_stream_t *new_nonblocking(int rfd, int wfd, weir_error_t *err)
     if (set_nonblocking(rfd) == WEIR_OK && (wfd == rfd || set_nonblocking(wfd) == WEIR_OK))
         return stream_new(rfd, wfd, err);
     weir_error(err, "cannot make fd %d nonblocking: %s", rfd, strerror(errno));
-    close_fds(rfd, wfd);
+    stream_close_fds(rfd, wfd);
     return NULL;
 }
 
@@ -111,7 +78,7 @@ weir_stream_t *stream_pipes(int rfd, int wfd, weir_error_t *err)
 }
 
 /* The address without its port, as text: it is asked for once per exchange, so it is made once per connection. */
-void stream_set_peer(weir_stream_t *s, const struct sockaddr *peer, socklen_t len)
+static void stream_set_peer(weir_stream_t *s, const struct sockaddr *peer, socklen_t len)
 {
     char text[ADDRESS_TEXT_MAX];
     size_t n = address_text(peer, len, text, sizeof(text));
@@ -152,55 +119,6 @@ weir_stream_t *stream_accept(int fd, const struct sockaddr *peer, socklen_t peer
 
 /* ---- states */
 
-static bool is_leaving(const weir_stream_t *s)
-{
-    return s->state == STREAM_FINISHING || s->state == STREAM_LINGERING;
-}
-
-static weir_list_t *leaving(void)
-{
-    if (proc->leaving.next == NULL)
-        weir_list_init(&proc->leaving);
-    return &proc->leaving;
-}
-
-void stream_move(weir_stream_t *s, stream_state_t next)
-{
-    check(s);
-    if (is_leaving(s))
-        weir_list_remove(&s->leaving);
-    s->state = (uint8_t)next;
-    if (is_leaving(s))
-        weir_list_append(leaving(), &s->leaving);
-}
-
-size_t streams_leaving(void)
-{
-    size_t n = 0;
-    WEIR_LIST_EACH(leaving(), it)
-        n++;
-    return n;
-}
-
-void stream_set_fd(weir_stream_t *s, int fd)
-{
-    ev_io_stop(proc->loop, &s->io);
-    if (fd < 0)
-        close_fds(s->io.fd, s->wfd);
-    ev_io_set(&s->io, fd, EV_READ);
-    s->wfd = fd;
-}
-
-/* Set what `io` waits for. Costs a system call at the end of the turn when it changes. */
-void stream_wait_for(weir_stream_t *s, int events)
-{
-    if (ev_is_active(&s->io) && (s->io.events & (EV_READ | EV_WRITE)) == events)
-        return;
-    ev_io_stop(proc->loop, &s->io);
-    ev_io_set(&s->io, s->io.fd, events);
-    ev_io_start(proc->loop, &s->io);
-}
-
 /* OpenSSL may hold bytes that the fd does not show any more. */
 static bool has_hidden(const weir_stream_t *s)
 {
@@ -219,146 +137,73 @@ static void want_reading(weir_stream_t *s)
         ev_feed_event(proc->loop, &s->io, EV_READ);
 }
 
-static void free_stream(void *arg)
+/* ---- writing */
+
+/* Whether these bytes wait for the end of the turn. What is large leaves at once, behind what is there. */
+static bool gathers(weir_stream_t *s, const weir_chunk_t *chunks, size_t n)
 {
-    weir_stream_t *s = arg;
-    s->magic = CLOSED_MAGIC;
-    free(s->why);
-    free(s);
+    size_t room = s->limit_bytes / 2 < GATHER_BYTES ? s->limit_bytes / 2 : GATHER_BYTES;
+    if (!s->gathers || s->state != STREAM_OPEN || (s->out != NULL && !s->out->is_gathered))
+        return false;
+    size_t bytes = 0, have = s->out == NULL ? 0 : s->out->bytes;
+    for (size_t i = 0; i < n; i++)
+        bytes += chunks[i].bytes.n;
+    if (have + bytes <= room)
+        return bytes > 0;
+    stream_hurry(s);
+    return s->state == STREAM_OPEN && s->out == NULL && bytes <= room / 2;
 }
 
-void stream_close(weir_stream_t *s)
+static int write_failed(weir_stream_t *s, const weir_error_t *err)
 {
-    check(s);
-    ev_io_stop(proc->loop, &s->io);
-    out_hurry(s);
-    out_free(s);
-    dial_free(s);
-    tls_end(s->ssl);
-    s->ssl = NULL;
-    close_fds(s->io.fd, s->wfd);
-    s->events = NULL;
-    stream_move(s, STREAM_CLOSED);
-    s->timer.fire = free_stream;
-    timer_at_turn_end(&s->timer);
+    stream_break(s, "%s", err->text);
+    return WEIR_ECLOSED;
 }
 
-/* The owner hears the bad news here, at the end of the turn. Bytes that came before it are offered first: a server that
- * refuses a request answers, closes, and lets the rest of the request run into a reset. */
-static void tell_broken(void *arg)
+int stream_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n)
 {
-    weir_stream_t *s = arg;
-    if (s->events == NULL)
-        return;
-    if (s->io.fd >= 0 && !s->is_read_over && !s->is_paused && s->dial == NULL && s->events->readable != NULL)
-        s->events->readable(s->owner);
-    if (s->state == STREAM_BROKEN && s->events != NULL && s->events->broken != NULL)
-        s->events->broken(s->owner, s->why != NULL ? s->why : "out of memory");
-}
-
-void stream_break(weir_stream_t *s, const char *format, ...)
-{
-    if (s->state == STREAM_BROKEN || s->state == STREAM_CLOSED)
-        return;
-    if (s->state == STREAM_FINISHING || s->state == STREAM_LINGERING) {
-        stream_close(s);
-        return;
+    stream_check(s);
+    weir_error_t err;
+    if (gathers(s, chunks, n)) {
+        if (out_queue(s, chunks, n, &err) != WEIR_OK)
+            return write_failed(s, &err);
+        stream_gathered(s);
+        return WEIR_OK;
     }
-    va_list args;
-    va_start(args, format);
-    if (vasprintf(&s->why, format, args) < 0)
-        s->why = NULL;
-    va_end(args);
-    /* What was never open has nothing to offer. */
-    s->is_read_over = s->is_read_over || s->state != STREAM_OPEN;
-    ev_io_stop(proc->loop, &s->io);
-    out_free(s);
-    stream_move(s, STREAM_BROKEN);
-    s->timer.fire = tell_broken;
-    timer_at_turn_end(&s->timer);
-}
-
-static void linger_over(void *arg)
-{
-    stream_close(arg);
-}
-
-/* Shut our end, in TLS with its own goodbye. */
-static void shut_end(weir_stream_t *s)
-{
-    if (s->ssl != NULL) {
-        ERR_clear_error();
-        if (SSL_shutdown(s->ssl) < 0)
-            ERR_clear_error();
-    }
-    if (s->is_pipes) {
-        close(s->wfd);
-        s->wfd = -1;
-    } else if (shutdown(s->wfd, SHUT_WR) != 0) {
-        s->is_read_over = true; /* the other end has gone already */
-    }
-}
-
-static void linger(weir_stream_t *s)
-{
-    shut_end(s);
-    weir_timeouts_t *queue = timers_get(LINGER_MS);
-    if (s->is_read_over || queue == NULL) {
-        stream_close(s);
-        return;
-    }
-    stream_move(s, STREAM_LINGERING);
-    stream_wait_for(s, EV_READ);
-    s->timer.fire = linger_over;
-    timer_start(queue, &s->timer);
-}
-
-void stream_finish(weir_stream_t *s)
-{
-    check(s);
-    s->events = NULL;
-    out_hurry(s);
-    if (s->state != STREAM_OPEN) {
-        stream_close(s);
-    } else if (s->out == NULL) {
-        linger(s);
-    } else {
-        ev_io_stop(proc->loop, &s->io);
-        stream_move(s, STREAM_FINISHING);
-    }
-}
-
-/* There may be no turn of the loop any more at whose end their memory could go. */
-void streams_drop(void)
-{
-    while (!weir_list_empty(leaving())) {
-        weir_stream_t *s = WEIR_CONTAINER(leaving()->next, weir_stream_t, leaving);
-        stream_close(s);
-        timer_stop(&s->timer);
-        free_stream(s);
-    }
-}
-
-void stream_out_empty(weir_stream_t *s)
-{
-    timer_stop(&s->timer);
-    if (s->state == STREAM_FINISHING)
-        linger(s);
+    if (s->state > STREAM_OPEN)
+        return WEIR_ECLOSED; /* also when what was gathered before could not be written */
+    bool is_first = s->out == NULL;
+    int result = out_write(s, chunks, n, &err);
+    if (result == WEIR_EFAIL)
+        return write_failed(s, &err);
+    if (is_first && s->out != NULL && s->state == STREAM_OPEN)
+        stream_wait_for_room(s);
+    return result;
 }
 
 /* ---- opening */
 
 static void opened(weir_stream_t *s)
 {
-    bool is_dialled = dial_is_pending(s);
+    bool is_dialled = s->dial != NULL;
     stream_move(s, STREAM_OPEN);
     timer_stop(&s->timer);
-    if (is_dialled)
-        dial_connected(s);
+    if (is_dialled) {
+        dial_answered(s->dial);
+        stream_dial_over(s);
+    }
     want_reading(s);
-    out_start(s);
+    if (s->out != NULL) {
+        stream_wait_for_room(s);
+        ev_feed_event(proc->loop, &s->out->writable, EV_WRITE);
+    }
     if (is_dialled && s->state == STREAM_OPEN && s->events != NULL && s->events->connected != NULL)
         s->events->connected(s->owner);
+}
+
+static const char *dialled_name(const weir_stream_t *s)
+{
+    return s->dial != NULL ? target_name(dial_target(s->dial)) : "the server";
 }
 
 static void handshake_failed(weir_stream_t *s, int ssl_error)
@@ -366,7 +211,7 @@ static void handshake_failed(weir_stream_t *s, int ssl_error)
     char reason[256];
     tls_reason(s->ssl, ssl_error, reason, sizeof(reason));
     if (s->dial != NULL)
-        stream_break(s, "cannot connect to %s (%.*s): %s", dial_name(s), s->peer_len, s->peer, reason);
+        stream_break(s, "cannot connect to %s (%.*s): %s", dialled_name(s), s->peer_len, s->peer, reason);
     else
         stream_break(s, "TLS handshake failed: %s", reason);
 }
@@ -383,19 +228,61 @@ static void handshake(weir_stream_t *s)
     else if (done != 1)
         handshake_failed(s, ssl_error);
     else if (tls_check_pin(s->ssl, &err) != WEIR_OK)
-        stream_break(s, "cannot connect to %s (%.*s): %s", dial_name(s), s->peer_len, s->peer, err.text);
+        stream_break(s, "cannot connect to %s (%.*s): %s", dialled_name(s), s->peer_len, s->peer, err.text);
     else
         opened(s);
 }
 
-void stream_established(weir_stream_t *s)
+/* The socket of a stream that had none. */
+static void stream_set_fd(weir_stream_t *s, int fd)
 {
-    if (s->ssl == NULL) {
+    ev_io_stop(proc->loop, &s->io);
+    ev_io_set(&s->io, fd, EV_READ);
+    s->wfd = fd;
+}
+
+static void on_dialled(void *owner, int fd)
+{
+    weir_stream_t *s = owner;
+    socklen_t len;
+    const struct sockaddr *peer = dial_address(s->dial, &len);
+    struct tls_client *tls = target_tls(dial_target(s->dial));
+    stream_set_fd(s, fd);
+    stream_set_peer(s, peer, len);
+    if (tls == NULL) {
         opened(s);
+        return;
+    }
+    s->ssl = tls_connect(tls, fd);
+    if (s->ssl == NULL) {
+        stream_break(s, "cannot connect to %s: no memory for TLS", dialled_name(s));
         return;
     }
     stream_move(s, STREAM_HANDSHAKE);
     handshake(s);
+}
+
+static void on_undialled(void *owner, const char *why)
+{
+    stream_break(owner, "%s", why);
+}
+
+weir_stream_t *stream_connect_target(struct target *target, const weir_stream_events_t *events, void *owner,
+                                     weir_error_t *err)
+{
+    static const dial_events_t dial_events = {.connected = on_dialled, .failed = on_undialled};
+    weir_stream_t *s = stream_new(-1, -1, err);
+    if (s == NULL)
+        return NULL;
+    stream_move(s, STREAM_DIALING);
+    s->dial = dial_new(target, &dial_events, s, err);
+    if (s->dial == NULL) {
+        stream_close(s);
+        return NULL;
+    }
+    stream_own(s, events, owner);
+    dial_begin(s->dial); /* a failure in here is told at the end of the turn */
+    return s;
 }
 
 /* ---- reading */
@@ -412,11 +299,8 @@ static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
 {
     (void)loop, (void)events;
     weir_stream_t *s = io->data;
-    check(s);
+    stream_check(s);
     switch ((stream_state_t)s->state) {
-    case STREAM_DIALING:
-        dial_event(s);
-        break;
     case STREAM_HANDSHAKE:
         handshake(s);
         break;
@@ -427,6 +311,7 @@ static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
     case STREAM_LINGERING:
         drop_late_bytes(s);
         break;
+    case STREAM_DIALING:
     case STREAM_FINISHING:
     case STREAM_BROKEN:
     case STREAM_CLOSED:
@@ -478,7 +363,7 @@ static long read_tls(weir_stream_t *s, char *p, size_t n)
 
 long stream_read(weir_stream_t *s, char *p, size_t n)
 {
-    check(s);
+    stream_check(s);
     if (s->is_read_over)
         return s->state == STREAM_OPEN ? 0 : WEIR_EFAIL;
     if (s->state != STREAM_OPEN && s->state != STREAM_BROKEN)
@@ -490,17 +375,9 @@ long stream_read(weir_stream_t *s, char *p, size_t n)
 
 /* ---- the small ones */
 
-int stream_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n)
-{
-    check(s);
-    if (s->state > STREAM_OPEN)
-        return WEIR_ECLOSED;
-    return out_write(s, chunks, n);
-}
-
 void stream_pause(weir_stream_t *s, bool is_paused)
 {
-    check(s);
+    stream_check(s);
     if (s->is_paused == is_paused)
         return;
     s->is_paused = is_paused;
@@ -510,7 +387,7 @@ void stream_pause(weir_stream_t *s, bool is_paused)
 
 void stream_own(weir_stream_t *s, const weir_stream_events_t *events, void *owner)
 {
-    check(s);
+    stream_check(s);
     s->events = events;
     s->owner = owner;
     if (s->state == STREAM_OPEN)
@@ -523,7 +400,7 @@ void stream_own(weir_stream_t *s, const weir_stream_events_t *events, void *owne
 
 void stream_limit(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout_ms)
 {
-    check(s);
+    stream_check(s);
     weir_timeouts_t *queue = send_timeout_ms > 0 ? timers_get(send_timeout_ms) : NULL;
     s->limit_bytes = buffer_limit;
     if (queue != NULL || send_timeout_ms == 0)
@@ -532,25 +409,25 @@ void stream_limit(weir_stream_t *s, uint64_t buffer_limit, uint64_t send_timeout
 
 void stream_gather(weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     s->gathers = true;
 }
 
 weir_slice_t stream_peer(const weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     return weir_slice(s->peer, s->peer_len);
 }
 
 bool stream_is_tls(const weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     return s->ssl != NULL;
 }
 
 uint64_t stream_taken(const weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     return s->taken_bytes;
 }
 
@@ -561,7 +438,7 @@ bool stream_is_untaken(const weir_stream_t *s, uint64_t mark)
 {
     char byte;
     int unacknowledged;
-    check(s);
+    stream_check(s);
     if (s->taken_bytes == mark)
         return true;
     if (s->state != STREAM_OPEN || !s->has_ended || recv(s->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
@@ -571,12 +448,12 @@ bool stream_is_untaken(const weir_stream_t *s, uint64_t mark)
 
 uint64_t stream_queued(const weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     return s->out != NULL ? s->out->bytes : 0;
 }
 
 int stream_fileno(const weir_stream_t *s)
 {
-    check(s);
+    stream_check(s);
     return s->io.fd;
 }

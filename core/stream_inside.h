@@ -1,7 +1,8 @@
-/* stream_inside.h: what a stream is, for stream.c, stream_out.c and dial.c; nobody else includes it. */
+/* stream_inside.h: what a stream is, for stream.c, stream_life.c and stream_out.c; nobody else includes it. */
 #ifndef STREAM_INSIDE_H
 #define STREAM_INSIDE_H
 
+#include <assert.h>
 #include <ev.h>
 #include <openssl/ssl.h>
 
@@ -11,9 +12,9 @@
 #define STREAM_MAGIC 0x5354524du
 #define STREAM_PEER_MAX 46 /* INET6_ADDRSTRLEN */
 
-/* See stream.c for what happens in each. */
+/* See stream_life.c for what happens in each. */
 typedef enum stream_state {
-    STREAM_DIALING,   /* dial.c: resolving, connecting */
+    STREAM_DIALING,   /* resolving, connecting */
     STREAM_HANDSHAKE, /* TLS, both sides */
     STREAM_OPEN,
     STREAM_FINISHING, /* the queue is being written, then LINGERING */
@@ -53,9 +54,9 @@ struct weir_stream {
     weir_timer_t timer;                 /* connect, send or linger time-out; in BROKEN and CLOSED the turn's end */
     const weir_stream_events_t *events; /* NULL: nobody is told */
     void *owner;
-    struct out *out; /* NULL: nothing is queued */
-    SSL *ssl;        /* NULL: plain */
-    struct dial *dial;
+    struct out *out;                /* NULL: nothing is queued */
+    SSL *ssl;                       /* NULL: plain */
+    struct dial *dial;              /* until the stream is open */
     char *why;                      /* BROKEN: the reason that is to be told */
     weir_timeouts_t *send_timeouts; /* NULL: the other end may take its time */
     uint64_t limit_bytes;
@@ -63,27 +64,31 @@ struct weir_stream {
     char peer[STREAM_PEER_MAX];
 };
 
-/* stream.c */
-weir_stream_t *stream_new(int rfd, int wfd, weir_error_t *err);
+/* A stale pointer is caught where it is used. */
+static inline void stream_check(const weir_stream_t *s)
+{
+    assert(s != NULL && s->magic == STREAM_MAGIC && s->state != STREAM_CLOSED);
+}
+
+/* stream_life.c */
 void stream_move(weir_stream_t *s, stream_state_t next);
+void stream_wait_for(weir_stream_t *s,
+                     int events); /* what `io` waits for: a system call in this turn when it changes */
 void stream_break(weir_stream_t *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void stream_set_fd(weir_stream_t *s, int fd); /* of a stream that had none; -1: it has none any more */
-void stream_set_peer(weir_stream_t *s, const struct sockaddr *peer, socklen_t len);
-void stream_established(weir_stream_t *s); /* the connection stands: handshake, or open */
-void stream_wait_for(weir_stream_t *s, int events);
-void stream_out_empty(weir_stream_t *s); /* everything queued has been written */
+void stream_wait_for_room(weir_stream_t *s); /* something is queued: it goes when it can */
+void stream_gathered(weir_stream_t *s);      /* what is queued goes at the end of this turn */
+void stream_hurry(weir_stream_t *s);         /* what was gathered leaves now, as far as the kernel takes it */
+void stream_dial_over(weir_stream_t *s);
+void stream_close_fds(int rfd, int wfd);
 
 /* stream_out.c */
-int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n);
-void out_start(weir_stream_t *s); /* begin to write what was queued before the stream was open */
-void out_hurry(weir_stream_t *s); /* what was gathered leaves now, as far as the kernel takes it */
-void out_free(weir_stream_t *s);
 
-/* dial.c */
-void dial_connected(weir_stream_t *s);  /* the stream is open: the dial is over */
-bool dial_is_pending(weir_stream_t *s); /* a handshake of a dialled stream */
-void dial_event(weir_stream_t *s);      /* the socket that connects is ready */
-void dial_free(weir_stream_t *s);
-const char *dial_name(const weir_stream_t *s); /* whom we dial, for errors */
+/* Write; what the kernel does not take is queued. WEIR_OK, WEIR_EFULL, or WEIR_EFAIL with why the stream has to break. */
+int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n, weir_error_t *err);
+/* Only queue. */
+int out_queue(weir_stream_t *s, const weir_chunk_t *chunks, size_t n, weir_error_t *err);
+/* Write what is queued: how many bytes went, or WEIR_EFAIL. */
+long out_flush(weir_stream_t *s, weir_error_t *err);
+void out_free(weir_stream_t *s);
 
 #endif

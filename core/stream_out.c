@@ -21,7 +21,6 @@
 #define IOV_MOST 64
 #define RECORD_BYTES 16384u /* the largest TLS record */
 #define DIRECT_BYTES 4096u  /* from here on a chunk makes a record of its own; smaller ones are joined */
-#define GATHER_BYTES 16384u /* that wait for the end of the turn at most */
 
 /* Several chunks seen as one run of bytes, `skip` of which are done. */
 struct run {
@@ -46,8 +45,8 @@ static weir_slice_t run_piece(struct run run, size_t i)
     return i > 0 ? piece : weir_slice(piece.p + run.skip, piece.n - run.skip);
 }
 
-/* Hand bytes to the kernel once. Returns how many it took, 0 when it takes none now, WEIR_ECLOSED with the stream broken. */
-static long push_plain(weir_stream_t *s, struct run run)
+/* Hand bytes to the kernel once. Returns how many it took, 0 when it takes none now, WEIR_EFAIL. */
+static long push_plain(weir_stream_t *s, struct run run, weir_error_t *err)
 {
     struct iovec iov[IOV_MOST];
     size_t n = run.n < IOV_MOST ? run.n : IOV_MOST;
@@ -64,8 +63,7 @@ static long push_plain(weir_stream_t *s, struct run run)
         return taken;
     if (errno == EAGAIN)
         return 0;
-    stream_break(s, "while writing: %s", strerror(errno));
-    return WEIR_ECLOSED;
+    return weir_error(err, "while writing: %s", strerror(errno));
 }
 
 /* The bytes of the next record: a large piece as it is, small ones joined in `scratch`. After a retry always joined from the
@@ -86,7 +84,7 @@ static weir_slice_t next_record(struct run run, bool is_retry, char scratch[RECO
     return weir_slice(scratch, used);
 }
 
-static long push_tls(weir_stream_t *s, struct run run, bool *is_retry)
+static long push_tls(weir_stream_t *s, struct run run, bool *is_retry, weir_error_t *err)
 {
     char scratch[RECORD_BYTES];
     weir_slice_t record = next_record(run, *is_retry, scratch);
@@ -104,16 +102,15 @@ static long push_tls(weir_stream_t *s, struct run run, bool *is_retry)
     }
     char reason[256];
     tls_reason(s->ssl, ssl_error, reason, sizeof(reason));
-    stream_break(s, "while writing: %s", reason);
-    return WEIR_ECLOSED;
+    return weir_error(err, "while writing: %s", reason);
 }
 
-/* Hand over as much as the kernel takes. Returns how many bytes, or WEIR_ECLOSED. */
-static long push_all(weir_stream_t *s, struct run run, bool *is_retry)
+/* Hand over as much as the kernel takes. Returns how many bytes, or WEIR_EFAIL. */
+static long push_all(weir_stream_t *s, struct run run, bool *is_retry, weir_error_t *err)
 {
     long total = 0;
     for (run = run_after(run, 0); run.n > 0;) {
-        long taken = s->ssl == NULL ? push_plain(s, run) : push_tls(s, run, is_retry);
+        long taken = s->ssl == NULL ? push_plain(s, run, err) : push_tls(s, run, is_retry, err);
         if (taken < 0)
             return taken;
         if (taken == 0)
@@ -126,21 +123,6 @@ static long push_all(weir_stream_t *s, struct run run, bool *is_retry)
 }
 
 /* ---- the queue */
-
-static void on_writable(struct ev_loop *loop, struct ev_io *io, int events);
-static void on_turn_end(void *arg);
-
-static struct out *out_new(weir_stream_t *s)
-{
-    struct out *out = calloc(1, sizeof(*out));
-    if (out == NULL)
-        return NULL;
-    ev_io_init(&out->writable, on_writable, s->wfd, EV_WRITE);
-    out->writable.data = s;
-    out->leave = (weir_timer_t){.fire = on_turn_end, .arg = s};
-    s->out = out;
-    return out;
-}
 
 void out_free(weir_stream_t *s)
 {
@@ -252,152 +234,50 @@ static void drop_written(struct out *out, size_t n)
     }
 }
 
+/* Behind what is there. */
+static int queue(weir_stream_t *s, struct run run, weir_error_t *err)
+{
+    if (s->out == NULL)
+        s->out = calloc(1, sizeof(*s->out));
+    if (s->out == NULL || queue_run(s->out, run) != WEIR_OK)
+        return weir_error(err, "out of memory for what is to be written");
+    return WEIR_OK;
+}
+
+int out_queue(weir_stream_t *s, const weir_chunk_t *chunks, size_t n, weir_error_t *err)
+{
+    return queue(s, (struct run){.chunks = chunks, .n = n}, err);
+}
+
 /* ---- writing */
 
-static void on_send_timeout(void *arg)
-{
-    weir_stream_t *s = arg;
-    stream_break(s, "send_timeout: the other end has taken none of %zu queued bytes", s->out->bytes);
-}
-
-static void wait_for_room(weir_stream_t *s)
-{
-    ev_io_start(proc->loop, &s->out->writable);
-    if (s->send_timeouts == NULL)
-        return;
-    s->timer.fire = on_send_timeout;
-    timer_start(s->send_timeouts, &s->timer);
-}
-
-/* Write what is queued. WEIR_ECLOSED: the stream broke, or was closed after its end. */
-static int flush(weir_stream_t *s)
+long out_flush(weir_stream_t *s, weir_error_t *err)
 {
     struct out *out = s->out;
     struct run run = {.chunks = out->chunks + out->first, .n = out->count - out->first};
-    long written = push_all(s, run, &out->is_retry);
-    if (written < 0)
-        return WEIR_ECLOSED;
-    drop_written(out, (size_t)written);
-    if (out->bytes > 0 && (written > 0 || !timer_is_running(&s->timer)))
-        wait_for_room(s);
-    return WEIR_OK;
+    long written = push_all(s, run, &out->is_retry, err);
+    if (written > 0)
+        drop_written(out, (size_t)written);
+    return written;
 }
 
-/* Write what can be written, and tell who waits for it. */
-static void move_on(weir_stream_t *s)
+int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n, weir_error_t *err)
 {
-    if (flush(s) != WEIR_OK)
-        return;
-    bool is_drained = s->out->is_full && (double)s->out->bytes <= 0.3 * (double)s->limit_bytes;
-    if (is_drained)
-        s->out->is_full = false;
-    if (s->out->bytes == 0) {
-        out_free(s);
-        stream_out_empty(s);
+    struct run run = run_after((struct run){.chunks = chunks, .n = n}, 0);
+    bool is_first = s->out == NULL, is_retry = false;
+    if (s->state == STREAM_OPEN && is_first) {
+        long written = push_all(s, run, &is_retry, err);
+        if (written < 0)
+            return WEIR_EFAIL;
+        run = run_after(run, (size_t)written);
     }
-    if (is_drained && s->state == STREAM_OPEN && s->events != NULL && s->events->drained != NULL)
-        s->events->drained(s->owner);
-}
-
-static void on_writable(struct ev_loop *loop, struct ev_io *io, int events)
-{
-    (void)loop, (void)events;
-    move_on(io->data);
-}
-
-static void on_turn_end(void *arg)
-{
-    weir_stream_t *s = arg;
-    s->out->is_gathered = false;
-    move_on(s);
-}
-
-void out_start(weir_stream_t *s)
-{
-    if (s->out == NULL)
-        return;
-    ev_io_set(&s->out->writable, s->wfd, EV_WRITE); /* the fd was not known when it was queued */
-    wait_for_room(s);
-    ev_feed_event(proc->loop, &s->out->writable, EV_WRITE);
-}
-
-/* `is_retry` is of the try that was just made, with nothing queued before. */
-static int queue_rest(weir_stream_t *s, struct run run, bool is_retry)
-{
-    bool is_first = s->out == NULL;
-    if ((is_first && out_new(s) == NULL) || queue_run(s->out, run) != WEIR_OK) {
-        stream_break(s, "out of memory for what is to be written");
-        return WEIR_ECLOSED;
-    }
-    if (is_first) {
+    if (run.n == 0)
+        return WEIR_OK;
+    if (queue(s, run, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (is_first)
         s->out->is_retry = is_retry;
-        if (s->state == STREAM_OPEN)
-            wait_for_room(s);
-    }
     if ((double)s->out->bytes >= 0.8 * (double)s->limit_bytes)
         s->out->is_full = true;
     return s->out->is_full ? WEIR_EFULL : WEIR_OK;
-}
-
-/* ---- gathering: only in streams that are OPEN */
-
-static size_t run_bytes(struct run run)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < run.n; i++)
-        bytes += run_piece(run, i).n;
-    return bytes;
-}
-
-void out_hurry(weir_stream_t *s)
-{
-    if (s->out == NULL || !s->out->is_gathered)
-        return;
-    timer_stop(&s->out->leave);
-    s->out->is_gathered = false;
-    if (flush(s) == WEIR_OK && s->out->bytes == 0)
-        out_free(s);
-}
-
-/* Whether these bytes wait for the end of the turn. What is large leaves at once, behind what is there. */
-static bool gathers(weir_stream_t *s, struct run run)
-{
-    size_t room = s->limit_bytes / 2 < GATHER_BYTES ? s->limit_bytes / 2 : GATHER_BYTES;
-    if (!s->gathers || s->state != STREAM_OPEN || (s->out != NULL && !s->out->is_gathered))
-        return false;
-    size_t bytes = run_bytes(run), have = s->out == NULL ? 0 : s->out->bytes;
-    if (have + bytes <= room)
-        return bytes > 0;
-    out_hurry(s);
-    return s->state == STREAM_OPEN && s->out == NULL && bytes <= room / 2;
-}
-
-static int gather(weir_stream_t *s, struct run run)
-{
-    if ((s->out == NULL && out_new(s) == NULL) || queue_run(s->out, run) != WEIR_OK) {
-        stream_break(s, "out of memory for what is to be written");
-        return WEIR_ECLOSED;
-    }
-    if (!s->out->is_gathered) {
-        s->out->is_gathered = true;
-        timer_at_turn_end(&s->out->leave);
-    }
-    return WEIR_OK;
-}
-
-int out_write(weir_stream_t *s, const weir_chunk_t *chunks, size_t n)
-{
-    struct run run = run_after((struct run){.chunks = chunks, .n = n}, 0);
-    bool is_retry = false;
-    if (gathers(s, run))
-        return gather(s, run);
-    if (s->state > STREAM_OPEN)
-        return WEIR_ECLOSED; /* what was there before could not be written */
-    if (s->state == STREAM_OPEN && s->out == NULL) {
-        long written = push_all(s, run, &is_retry);
-        if (written < 0)
-            return WEIR_ECLOSED;
-        run = run_after(run, (size_t)written);
-    }
-    return run.n > 0 ? queue_rest(s, run, is_retry) : WEIR_OK;
 }
