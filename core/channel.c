@@ -12,7 +12,6 @@
 #include "log.h"
 #include "param.h"
 #include "places.h"
-#include "postbox.h"
 #include "proc.h"
 
 #define CHANNEL_LIMIT (64u << 20) /* unsent bytes to a keeper that does not read */
@@ -26,6 +25,7 @@ typedef struct channel {
 
 typedef struct channels {
     size_t n, next;
+    const channel_post_t *post;
     channel_t channel[];
 } channels_t;
 
@@ -49,12 +49,13 @@ int channel_connect(size_t keeper, int fd, weir_error_t *err)
     return wire_open(&channel->wire, fd, CHANNEL_LIMIT, err);
 }
 
-int channels_new(const int *fds, size_t n)
+int channels_new(const int *fds, size_t n, const channel_post_t *post)
 {
     channels_t *channels = calloc(1, sizeof(*channels) + n * sizeof(channel_t));
     if (channels == NULL)
         return WEIR_EFAIL;
     channels->n = n;
+    channels->post = post;
     proc->channels = channels;
     for (size_t i = 0; i < n; i++) {
         weir_error_t err;
@@ -211,7 +212,7 @@ static void channel_frame(void *owner, const frame_t *frame, weir_slice_t payloa
 {
     channel_t *channel = owner;
     if (frame->word >= FRAME_POST) {
-        postbox_frame(&channel->wire, frame, payload);
+        proc->channels->post->frame(&channel->wire, frame, payload);
         return;
     }
     exchange_t *ex = ids_get(&channel->ids, frame->id);
@@ -253,5 +254,5 @@ static void channel_gone(void *owner, const char *why)
         exchange_fail(&ex->pub, WEIR_REASON_SERVER_DIED, "%s: its keeper died; it is being started again",
                       ex->upstream->pub.name);
     }
-    postbox_lost(channel->keeper);
+    proc->channels->post->lost(channel->keeper);
 }

@@ -78,8 +78,14 @@ void wire_close(wire_t *wire);
 /* Write one frame, at the end of the turn at the latest; frame->n is set here. WEIR_EFULL as streams say. */
 int wire_write(wire_t *wire, frame_t *frame, const weir_chunk_t *parts, size_t n);
 
+/* Who takes the frames that are of no exchange, and hears when a keeper is down. */
+typedef struct channel_post {
+    void (*frame)(wire_t *wire, const frame_t *frame, weir_slice_t payload);
+    void (*lost)(int keeper);
+} channel_post_t;
+
 /* The worker's end. A channel to each keeper; `fd` -1: the keeper is down, channel_connect() follows. */
-int channels_new(const int *fds, size_t n);
+int channels_new(const int *fds, size_t n, const channel_post_t *post);
 void channels_free(void);
 int channel_connect(size_t keeper, int fd, weir_error_t *err);
 /* Whether a kept upstream can be asked: one of the keepers is up. */

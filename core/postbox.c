@@ -223,7 +223,7 @@ static void tell_of_end(post_place_t gone)
     }
 }
 
-void postbox_frame(wire_t *wire, const frame_t *frame, weir_slice_t payload)
+static void on_frame(wire_t *wire, const frame_t *frame, weir_slice_t payload)
 {
     post_head_t head;
     if (payload.n < sizeof(head))
@@ -242,7 +242,8 @@ void postbox_frame(wire_t *wire, const frame_t *frame, weir_slice_t payload)
         post_done(post, -(int)frame->arg);
 }
 
-void postbox_lost(int keeper)
+/* A keeper is down: nobody knows what became of the messages that went through it. */
+static void on_lost(int keeper)
 {
     if (proc->postboxes == NULL)
         return;
@@ -252,3 +253,5 @@ void postbox_lost(int keeper)
             post_done(post, WEIR_EFAIL);
     }
 }
+
+const channel_post_t postbox_channel = {.frame = on_frame, .lost = on_lost};

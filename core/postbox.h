@@ -47,9 +47,7 @@ void post_send(weir_post_t *post, weir_listener_t *listener, weir_slice_t addres
                const weir_chunk_t *message);
 void post_forget(weir_post_t *post);
 
-/* A frame of these kinds came over a channel, whose buffer holds the payload. */
-void postbox_frame(wire_t *wire, const frame_t *frame, weir_slice_t payload);
-/* A keeper is down: nobody knows what became of the messages that went through it. */
-void postbox_lost(int keeper);
+/* What comes over channels of these frames. */
+extern const channel_post_t postbox_channel;
 
 #endif

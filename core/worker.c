@@ -152,7 +152,7 @@ static int worker_set_up(worker_t *w, const process_args_t *args, weir_error_t *
     proc->access = access_open(proc->config, err);
     if (proc->access == NULL && proc->config->access_file != NULL)
         return WEIR_EFAIL;
-    if (channels_new(args->peer_fds, args->npeers) != WEIR_OK)
+    if (channels_new(args->peer_fds, args->npeers, &postbox_channel) != WEIR_OK)
         return weir_error(err, "no memory for the channels to the keepers");
     if (room_furnish(&w->room, proc->config, err) != WEIR_OK)
         return WEIR_EFAIL;
