@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "proc.h"
-#include "stats.h"
 
 static ledger_line_t nowhere;
 
@@ -34,9 +33,9 @@ static ledger_line_t *line_claim(ledger_t *ledger)
     return NULL;
 }
 
-ledger_line_t *ledger_take(uint64_t upstream, uint64_t server)
+ledger_line_t *ledger_take(ledger_t *ledger, uint64_t upstream, uint64_t server)
 {
-    ledger_line_t *line = proc->stats == NULL ? NULL : line_claim(stats_ledger(proc->stats));
+    ledger_line_t *line = ledger == NULL ? NULL : line_claim(ledger);
     if (line == NULL)
         return &nowhere;
     line->kind = (uint8_t)proc->kind;

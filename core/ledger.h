@@ -36,8 +36,8 @@ typedef struct ledger {
     ledger_line_t lines[LEDGER_LINES];
 } ledger_t;
 
-/* A line for a link to this server; never NULL. */
-ledger_line_t *ledger_take(uint64_t upstream, uint64_t server);
+/* A line for a link to this server; never NULL. No ledger: nowhere. */
+ledger_line_t *ledger_take(ledger_t *ledger, uint64_t upstream, uint64_t server);
 void ledger_give_back(ledger_line_t *line);
 /* Where nobody reads. */
 ledger_line_t *ledger_nowhere(void);

@@ -54,7 +54,7 @@ weir_link_t *link_open(weir_server_t *server, weir_error_t *err)
     weir_list_init(&link->exchanges);
     server_t *of = WEIR_CONTAINER(server, server_t, pub);
     weir_list_append(&of->links, &link->in_server);
-    link->line = ledger_take(up->name_hash, of->name_hash);
+    link->line = ledger_take(proc->stats == NULL ? NULL : stats_ledger(proc->stats), up->name_hash, of->name_hash);
     link->line->born_ms = link->pub.born_ms;
     if (up->connect->open(&link->pub, err) != WEIR_OK) {
         ledger_give_back(link->line);
