@@ -15,7 +15,8 @@
 static const char usage[] = "usage: weir [-c FILE] [-d | -t | -s reload|quit|stop|reopen]\n"
                             "       weir run [--listen ADDRESS] [--path PATH] [--name NAME] -- COMMAND...\n"
                             "       weir connect URL\n"
-                            "       weir status | modules [NAME] | schema\n"
+                            "       weir status [--watch [SECONDS] | --json]\n"
+                            "       weir modules [NAME] | schema\n"
                             "       weir MODULE WORD UPSTREAM[/SERVER]\n";
 
 static const char help_text[] =
@@ -32,7 +33,9 @@ static const char help_text[] =
     "Commands:\n"
     "  run                 serve one MCP server that speaks on stdin and stdout, with no configuration at all\n"
     "  connect URL         speak on stdin and stdout for a client that starts a command, to a server over HTTP\n"
-    "  status              what the running weir says of itself (needs `admin:` in the configuration)\n"
+    "  status              a table of what the running weir does (needs `admin:` in the configuration); --json: all "
+    "that\n"
+    "                      it says of itself; --watch [SECONDS]: again and again, drawn in place on a terminal\n"
     "  modules [NAME]      the modules there are, or the options of one\n"
     "  schema              a JSON Schema of the configuration, for editors\n"
     "  MODULE WORD UPSTREAM[/SERVER]\n"
@@ -90,6 +93,14 @@ static const struct option run_options[] = {
 
 static const struct option tool_options[] = {
     {"config", required_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct option status_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"watch", optional_argument, NULL, 'w'},
+    {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -260,6 +271,52 @@ static bool is_for_module(int argc, char **argv)
     return argc >= 3 && argv[0][0] != '-' && argv[1][0] != '-' && argv[2][0] != '-';
 }
 
+#define WATCH_SECONDS 1.0
+#define WATCH_SECONDS_MAX 3600.0
+
+static void watch_every(cli_t *cli, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end != text && *end == '\0' && seconds >= 0.01 && seconds <= WATCH_SECONDS_MAX)
+        cli->watch_ms = (uint64_t)(seconds * 1000);
+    else
+        wrong(cli, "--watch: seconds from 0.01 to 3600 are expected, not", text, "", NULL, see_help);
+}
+
+static void status_option(cli_t *cli, int option)
+{
+    if (option == 'j')
+        cli->is_json = true;
+    else if (option != 'w')
+        main_option(cli, option);
+    else if (optarg != NULL)
+        watch_every(cli, optarg);
+    else
+        cli->watch_ms = (uint64_t)(WATCH_SECONDS * 1000);
+}
+
+/* The seconds may stand behind --watch as a word of their own. */
+static void parse_status(cli_t *cli, int argc, char **argv)
+{
+    int option;
+    cli->command = CLI_STATUS;
+    while (cli->command == CLI_STATUS && (option = getopt_long(argc, argv, ":c:w::jh", status_options, NULL)) != -1) {
+        if (option == ':' || option == '?')
+            wrong_option(cli, option, argv, status_options);
+        else
+            status_option(cli, option);
+    }
+    if (cli->command != CLI_STATUS)
+        return;
+    if (cli->watch_ms > 0 && optind < argc)
+        watch_every(cli, argv[optind++]);
+    if (cli->command == CLI_STATUS && optind < argc)
+        wrong(cli, "too much:", argv[optind], "", NULL, see_help);
+    else if (cli->watch_ms > 0 && cli->is_json)
+        wrong(cli, "--watch draws a table, and does not go with", "--json", "", NULL, see_help);
+}
+
 static void parse_command(cli_t *cli, int argc, char **argv)
 {
     const char *name = argv[0];
@@ -281,6 +338,8 @@ static void parse_command(cli_t *cli, int argc, char **argv)
     optind = 0; /* begin anew behind the command (0: glibc forgets the rest of a cluster too) */
     if (command == CLI_RUN)
         parse_run(cli, argc, argv);
+    else if (command == CLI_STATUS)
+        parse_status(cli, argc, argv);
     else
         parse_tool(cli, (cli_command_t)command, argc, argv);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum cli_command {
     CLI_SERVE,
@@ -27,6 +28,8 @@ typedef struct cli {
     bool is_file_given;
     bool is_daemon;
     int signal;                       /* of CLI_SIGNAL */
+    bool is_json;                     /* of CLI_STATUS */
+    uint64_t watch_ms;                /* likewise: look again and again, so often; 0: once */
     const char *module;               /* of CLI_MODULES, or NULL; of CLI_COMMAND */
     const char *word, *target;        /* of CLI_COMMAND: what it is told, and about which upstream or server */
     const char *topic;                /* of CLI_HELP: the command, or NULL */

@@ -119,9 +119,12 @@ if (waysThroughWeir.length > 0) {
         });
 
         test('readme: its configuration makes `weir status` tell of both', async () => {
-            const { upstreams } = JSON.parse((await say(/weir status/)).stdout);
-            assert.deepEqual(Object.keys(upstreams).sort(), ['demo', 'search']);
-            for (const { exchanges, answered } of Object.values(upstreams)) assert.ok(exchanges > 0 && answered > 0);
+            const { stdout } = await say(/weir status/);
+            const at = stdout.match(/^UPSTREAM.* MESSAGES/m)[0].length;
+            for (const name of ['demo', 'search']) {
+                const line = stdout.split('\n').find(text => text.startsWith(`${name} `));
+                assert.ok(Number(line.slice(0, at).split(' ').at(-1)) > 0, line);
+            }
         });
 
         test('readme: its configuration makes one line for each request', async () => {

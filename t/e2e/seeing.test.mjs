@@ -447,9 +447,9 @@ if (waysThroughWeir.length > 0)
             assert.equal(await count(), 5);
         });
 
-        test('seeing: /status: is what weir status prints', async () => {
+        test('seeing: /status: is what weir status --json prints', async () => {
             await (await openSession(weir.at('far'))).end();
-            const { code, stdout, stderr } = await run(binary, ['status', '-c', weir.file]);
+            const { code, stdout, stderr } = await run(binary, ['status', '--json', '-c', weir.file]);
             assert.equal(code, 0, stderr);
             const ageless = status => JSON.parse(JSON.stringify(status, (name, value) => (name === 'age_ms' ? 0 : value)));
             assert.deepEqual(ageless(JSON.parse(stdout)), ageless(await weir.status()));
