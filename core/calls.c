@@ -197,19 +197,23 @@ static void call_fail(call_t *call, weir_reason_t reason, const char *why)
         exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
 }
 
-void calls_lost(weir_link_t *pub, weir_slice_t id)
+void calls_refused(weir_link_t *pub, weir_slice_t id, weir_reason_t reason, const char *why)
 {
-    link_t *link = link_of(pub);
-    char why[96];
-    call_t *call = calls_by_number(link, id);
+    call_t *call = calls_by_number(link_of(pub), id);
     if (call == NULL)
         return;
     session_t *session = call->is_initialize ? call->session : NULL;
-    snprintf(why, sizeof(why), "its answer is longer than max_message (%llu bytes)",
-             (unsigned long long)link_upstream(link)->pub.max_message);
-    call_fail(call, WEIR_REASON_BAD_REPLY, why);
+    call_fail(call, reason, why);
     if (session != NULL)
         session_end(session);
+}
+
+void calls_lost(weir_link_t *pub, weir_slice_t id)
+{
+    char why[96];
+    snprintf(why, sizeof(why), "its answer is longer than max_message (%llu bytes)",
+             (unsigned long long)pub->server->upstream->max_message);
+    calls_refused(pub, id, WEIR_REASON_BAD_REPLY, why);
 }
 
 /* All that was held for the exchange: its call, its place on a session's stream, its link. */

@@ -60,7 +60,7 @@ cut_t *cut_new(const weir_head_t *head, size_t limit)
 }
 
 /* An event without data only sets the id. */
-static bool cut_event(void *arg, const sse_event_t *event)
+static bool cut_event(void *arg, const weir_event_t *event)
 {
     cut_t *cut = arg;
     if (event->data.n > 0)

@@ -27,6 +27,7 @@
 #include "postbox.h"
 #include "proc.h"
 #include "shared.h"
+#include "sse.h"
 #include "stream.h"
 #include "stream_client.h"
 #include "target.h"
@@ -172,6 +173,11 @@ static const weir_host_t table = {
     .post_send = post_send,
     .post_forget = post_forget,
     .stream_gather = stream_gather,
+    .link_refused = calls_refused,
+    .url_resolve = url_resolve,
+    .events_new = sse_new,
+    .events_free = sse_delete,
+    .events_read = sse_read,
 };
 
 const weir_host_t *host_table(void)

@@ -17,6 +17,21 @@ void sse_free(sse_t *sse)
     sse->n = sse->size = sse->line = sse->seen = 0;
 }
 
+sse_t *sse_new(size_t limit)
+{
+    sse_t *sse = malloc(sizeof(*sse));
+    if (sse != NULL)
+        sse_init(sse, limit);
+    return sse;
+}
+
+void sse_delete(sse_t *sse)
+{
+    if (sse != NULL)
+        sse_free(sse);
+    free(sse);
+}
+
 /* Where a line ends that goes on at `at`: at its CR or LF, or where the text does. */
 static size_t line_end(weir_slice_t text, size_t at)
 {
@@ -71,7 +86,7 @@ static size_t colon_of(weir_slice_t line)
 }
 
 /* A second data line joins the first: `join` is memory of at least the event's length, of which *used is filled. */
-static void data_add(sse_event_t *event, weir_slice_t value, char *join, size_t *used)
+static void data_add(weir_event_t *event, weir_slice_t value, char *join, size_t *used)
 {
     if (!event->has_data) {
         event->data = value;
@@ -97,11 +112,11 @@ static unsigned data_lines(weir_slice_t text)
     return n;
 }
 
-static void event_read(weir_slice_t text, char *join, sse_event_t *event)
+static void event_read(weir_slice_t text, char *join, weir_event_t *event)
 {
     weir_slice_t line;
     size_t used = 0;
-    *event = (sse_event_t){0};
+    *event = (weir_event_t){0};
     while (line_next(&text, &line)) {
         size_t colon = colon_of(line);
         weir_slice_t field = weir_slice(line.p, colon), value = value_of(line, colon);
@@ -116,9 +131,9 @@ static void event_read(weir_slice_t text, char *join, sse_event_t *event)
     }
 }
 
-static int event_take(weir_slice_t text, sse_take_fn take, void *owner)
+static int event_take(weir_slice_t text, weir_event_fn take, void *owner)
 {
-    sse_event_t event;
+    weir_event_t event;
     char *join = NULL;
     if (data_lines(text) > 1 && (join = malloc(text.n)) == NULL)
         return WEIR_EFULL;
@@ -150,7 +165,7 @@ static int sse_hold(sse_t *sse, weir_slice_t bytes)
 }
 
 /* Take the whole events from the front of a text. */
-static int sse_take_all(weir_slice_t *text, sse_take_fn take, void *owner)
+static int sse_take_all(weir_slice_t *text, weir_event_fn take, void *owner)
 {
     size_t n, line = 0, seen = 0;
     for (; (n = event_length(*text, &line, &seen)) > 0; line = seen = 0) {
@@ -164,7 +179,7 @@ static int sse_take_all(weir_slice_t *text, sse_take_fn take, void *owner)
 }
 
 /* The owner may end the reader from inside: what it holds is taken out first, and put back when it is still wanted. */
-static int sse_read_held(sse_t *sse, sse_take_fn take, void *owner)
+static int sse_read_held(sse_t *sse, weir_event_fn take, void *owner)
 {
     if (event_length(weir_slice(sse->held, sse->n), &sse->line, &sse->seen) == 0)
         return WEIR_OK;
@@ -179,7 +194,7 @@ static int sse_read_held(sse_t *sse, sse_take_fn take, void *owner)
     return result;
 }
 
-int sse_read(sse_t *sse, weir_slice_t bytes, sse_take_fn take, void *owner)
+int sse_read(sse_t *sse, weir_slice_t bytes, weir_event_fn take, void *owner)
 {
     if (sse->is_after_cr && bytes.n > 0 && bytes.p[0] == '\n' && sse->n == 0)
         bytes = weir_slice(bytes.p + 1, bytes.n - 1); /* the second half of a CRLF that ended an event */

@@ -9,20 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <weir/slice.h>
+#include <weir/http.h>
 
-typedef struct sse_event {
-    weir_slice_t name; /* empty: "message" */
-    weir_slice_t data; /* lines joined by LF */
-    weir_slice_t id;   /* when has_id */
-    bool has_id;
-    bool has_data;
-} sse_event_t;
-
-/* What the owner does with an event; false stops the reading. All slices are good until it returns. */
-typedef bool (*sse_take_fn)(void *owner, const sse_event_t *event);
-
-typedef struct sse {
+typedef struct weir_events {
     char *held; /* the beginning of an event whose end has not come */
     size_t n, size, limit;
     size_t line, seen; /* how far it was looked through, and where that line begins */
@@ -32,9 +21,12 @@ typedef struct sse {
 /* limit: bytes that one event may have. Zeroed memory with a limit is a reader that has read nothing. */
 void sse_init(sse_t *sse, size_t limit);
 void sse_free(sse_t *sse);
+/* The same in memory of its own; NULL when there is none. */
+sse_t *sse_new(size_t limit);
+void sse_delete(sse_t *sse);
 
 /* Read on. WEIR_OK, WEIR_ECLOSED when the owner stopped it (the reader may be gone by then), WEIR_EFULL when an event is larger than
  * the limit or there is no memory. */
-int sse_read(sse_t *sse, weir_slice_t bytes, sse_take_fn take, void *owner);
+int sse_read(sse_t *sse, weir_slice_t bytes, weir_event_fn take, void *owner);
 
 #endif

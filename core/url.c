@@ -165,3 +165,113 @@ bool target_split(weir_slice_t target, weir_slice_t *authority, weir_slice_t *pa
     *path = n < rest.n ? after(rest, n) : weir_slice(rest.p - 1, 1);
     return true;
 }
+
+/* ---- references ---- */
+
+static bool is_same_origin(const weir_url_t *base, const weir_url_t *url)
+{
+    bool is_unix = weir_slice_starts(base->host, WEIR_LIT("unix:"));
+    weir_slice_t host = is_unix ? base->authority : base->host;
+    return base->is_tls == url->is_tls && base->port == url->port && weir_slice_ieq(host, url->host);
+}
+
+/* Take scheme and authority off a reference that has them; false when they are not those of the base. */
+static bool take_origin(const weir_url_t *base, weir_slice_t *reference)
+{
+    weir_url_t url = {.is_tls = base->is_tls, .port = base->is_tls ? 443 : 80};
+    weir_slice_t rest = after_scheme(*reference, &url);
+    bool is_network = weir_slice_starts(*reference, WEIR_LIT("//"));
+    if (rest.n > 0 && weir_lower(reference->p[0]) != 'h')
+        return false; /* ws: */
+    if (is_network)
+        rest = after(*reference, 2);
+    else if (rest.n == 0)
+        return true;
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+        n++;
+    bool has_query_alone = n < rest.n && rest.p[n] == '?';
+    if (has_query_alone || parse_authority(weir_slice(rest.p, n), &url) != WEIR_OK || !is_same_origin(base, &url))
+        return false;
+    *reference = n < rest.n ? after(rest, n) : WEIR_LIT("/");
+    return true;
+}
+
+static bool has_scheme(weir_slice_t reference)
+{
+    for (size_t i = 0; i < reference.n; i++) {
+        char c = reference.p[i];
+        if (c == ':')
+            return i > 0;
+        if (c == '/' || c == '?')
+            return false;
+    }
+    return false;
+}
+
+static size_t path_length(weir_slice_t target)
+{
+    const char *mark = target.n == 0 ? NULL : memchr(target.p, '?', target.n);
+    return mark == NULL ? target.n : (size_t)(mark - target.p);
+}
+
+/* How much of the base's target stands before a reference that is neither a whole path nor empty. */
+static size_t base_length(const weir_url_t *base, weir_slice_t reference)
+{
+    size_t n = path_length(base->target);
+    if (reference.p[0] == '/')
+        return 0;
+    if (reference.p[0] == '?')
+        return n;
+    while (n > 0 && base->target.p[n - 1] != '/')
+        n--;
+    return n;
+}
+
+/* RFC 3986 5.2.4, in place: a path that begins with a slash still does. */
+static size_t remove_dots(char *p, size_t n)
+{
+    size_t out = 0;
+    for (size_t in = 0, end; in < n; in = end) {
+        end = in + 1;
+        while (end < n && p[end] != '/')
+            end++;
+        weir_slice_t segment = weir_slice(p + in + 1, end - in - 1);
+        bool is_up = weir_slice_eq(segment, WEIR_LIT(".."));
+        if (is_up)
+            while (out > 0 && p[--out] != '/')
+                ;
+        if (is_up || weir_slice_eq(segment, WEIR_LIT("."))) {
+            if (end == n)
+                p[out++] = '/';
+            continue;
+        }
+        memmove(p + out, p + in, end - in);
+        out += end - in;
+    }
+    if (out == 0)
+        p[out++] = '/';
+    return out;
+}
+
+int url_resolve(const weir_url_t *base, weir_slice_t reference, char *room, size_t size, weir_slice_t *target,
+                weir_error_t *err)
+{
+    int shown = (int)(reference.n < 128 ? reference.n : 128);
+    const char *hash = reference.n == 0 ? NULL : memchr(reference.p, '#', reference.n);
+    weir_slice_t rest = weir_slice(reference.p, hash == NULL ? reference.n : (size_t)(hash - reference.p));
+    if (rest.n == 0 || !is_sendable(rest))
+        return weir_error(err, "\"%.*s\" is no reference to anything", shown, reference.p == NULL ? "" : reference.p);
+    if (!take_origin(base, &rest) || has_scheme(rest))
+        return weir_error(err, "\"%.*s\" leads to another origin than %s://%.*s", shown, reference.p,
+                          base->is_tls ? "https" : "http", WEIR_FMT(base->authority));
+    size_t before = base_length(base, rest), n = before + rest.n;
+    if (n >= size)
+        return weir_error(err, "\"%.*s\" is longer than %zu bytes", shown, reference.p, size);
+    memcpy(room, base->target.p, before);
+    memcpy(room + before, rest.p, rest.n);
+    size_t path = path_length(weir_slice(room, n)), kept = remove_dots(room, path);
+    memmove(room + kept, room + path, n - path);
+    *target = weir_slice(room, kept + n - path);
+    return WEIR_OK;
+}

@@ -93,6 +93,21 @@ typedef struct weir_chunked {
     uint16_t overhead; /* bytes of the size line or trailer at hand, bounded so that a peer cannot send them for ever */
 } weir_chunked_t;
 
+/* A server-sent event. */
+typedef struct weir_event {
+    weir_slice_t name; /* empty: "message" */
+    weir_slice_t data; /* lines joined by LF */
+    weir_slice_t id;   /* when has_id */
+    bool has_id;
+    bool has_data;
+} weir_event_t;
+
+/* A reader of them. */
+typedef struct weir_events weir_events_t;
+
+/* What is done with an event; false stops the reading. All slices are good until it returns. */
+typedef bool (*weir_event_fn)(void *owner, const weir_event_t *event);
+
 static inline const weir_field_t *weir_head_field(const weir_head_t *head, weir_field_id_t id)
 {
     return head->known[id] < 0 ? NULL : &head->fields[head->known[id]];

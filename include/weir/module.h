@@ -8,7 +8,7 @@
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
  *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of
- *             operators, balancers, figures; postboxes
+ *             operators, balancers, figures; postboxes, events
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
@@ -361,6 +361,20 @@ typedef struct weir_host {
      * they are in a process without shared memory. */
     int (*link_counters)(weir_counters_t *counters, int64_t *own, const char *where, const char *module,
                          uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
+
+    /* A request was not taken by the server; the raw id is the one that it went out with. The link may be gone when it returns. */
+    void (*link_refused)(weir_link_t *link, weir_slice_t id, weir_reason_t reason, const char *why);
+
+    /* What a reference (RFC 3986 5.2) that a server gives means, seen from a URL of its own: the target of a request, written to `room`
+     * of `size` bytes. WEIR_EFAIL when it is none, leads to another origin, or is too long. */
+    int (*url_resolve)(const weir_url_t *base, weir_slice_t reference, char *room, size_t size, weir_slice_t *target,
+                       weir_error_t *err);
+
+    /* Server-sent events, cut out of bytes as they come. events_new: no event may be larger than limit; NULL when there is no memory.
+     * events_read: WEIR_OK, WEIR_ECLOSED when `take` said so (the reader may be gone by then), WEIR_EFULL when one is too large. */
+    weir_events_t *(*events_new)(size_t limit);
+    void (*events_free)(weir_events_t *events); /* NULL is fine */
+    int (*events_read)(weir_events_t *events, weir_slice_t bytes, weir_event_fn take, void *owner);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -6,10 +6,15 @@
  *                  request.c  what a request must be; where its message goes
  *                  stream.c   a connection that has become an event stream: a client of the host's
  *                  reply.c    what is written
+ *   connect side   server.c   a server's options and URL
+ *                  link.c     its event stream: a session, its states
+ *                  post.c     the way to it: which message leaves when, and the connections
+ *                  reader.c   a reply, as its bytes come
  */
 #include "edge.h"
+#include "link.h"
 
-static const weir_transport_t transport = {.accept = &sse_accept};
+static const weir_transport_t transport = {.accept = &sse_accept, .connect = &sse_connect};
 
 WEIR_MODULE = {
     WEIR_MODULE_HEADER,

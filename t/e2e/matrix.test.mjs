@@ -19,6 +19,7 @@ const portOf = url => Number(new URL(url).port);
 /* How a server is reached: the upstream of one that listens at `url`, or is started by weir. */
 const upstreams = {
     http: url => ({ transport: 'http', servers: [{ url }] }),
+    sse: url => ({ transport: 'sse', servers: [{ url: url.replace('/mcp', '/sse') }] }),
     stdio: () => ({ transport: 'stdio', command: server('stdio') }),
     tcp: url => ({ transport: 'tcp', servers: [{ address: `127.0.0.1:${portOf(url)}` }] }),
     ws: url => ({ transport: 'ws', permessage_deflate: true, servers: [{ url: url.replace('http', 'ws') }] })

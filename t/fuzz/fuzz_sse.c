@@ -26,7 +26,7 @@ static void tell(story_t *story, char mark, weir_slice_t value)
     story->text[story->n++] = '\0';
 }
 
-static bool tell_event(void *owner, const sse_event_t *event)
+static bool tell_event(void *owner, const weir_event_t *event)
 {
     story_t *story = owner;
     tell(story, 'e', event->name);
@@ -42,7 +42,7 @@ static bool tell_event(void *owner, const sse_event_t *event)
 typedef struct reader {
     char data[TEXT_MAX];
     size_t data_n;
-    sse_event_t event;
+    weir_event_t event;
     story_t *story;
 } reader_t;
 
@@ -76,7 +76,7 @@ static bool read_line(reader_t *r, weir_slice_t line)
         r->event.data = weir_slice(r->data, r->data_n - (r->data_n > 0));
         goes_on = tell_event(r->story, &r->event);
     }
-    r->event = (sse_event_t){0};
+    r->event = (weir_event_t){0};
     r->data_n = 0;
     return goes_on;
 }
@@ -85,7 +85,7 @@ static void read_by_standard(const char *p, size_t n, story_t *story)
 {
     static reader_t r;
     r.data_n = 0;
-    r.event = (sse_event_t){0};
+    r.event = (weir_event_t){0};
     r.story = story;
     size_t begin = 0;
     for (size_t at = 0; at < n; at++) {

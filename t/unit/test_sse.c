@@ -37,7 +37,7 @@ static int end(void **state)
     return 0;
 }
 
-static bool hear(void *owner, const sse_event_t *event)
+static bool hear(void *owner, const weir_event_t *event)
 {
     (void)owner;
     size_t n = strlen(heard);

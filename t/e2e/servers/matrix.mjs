@@ -1,4 +1,4 @@
-// One server for every transport: `matrix.mjs http|stdio|tcp|ws`, listening on $PORT where it listens. Built on the official SDK 1.x.
+// One server for every transport: `matrix.mjs http|sse|stdio|tcp|ws`, listening on $PORT where it listens. Built on the official SDK 1.x.
 //
 //   echo      answers its `message`
 //   count     reports progress 1 … `to`, then answers
@@ -10,6 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import { SSEServerTransport } from '@modelcontextprotocol/sdk/server/sse.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
@@ -64,8 +65,24 @@ function overHttp() {
     }).listen(Number(process.env.PORT), '127.0.0.1');
 }
 
+function overEvents() {
+    const sessions = new Map();
+    createServer(async (request, response) => {
+        const url = new URL(request.url, 'http://localhost');
+        if (request.method === 'POST') {
+            const transport = sessions.get(url.searchParams.get('sessionId'));
+            return transport ? transport.handlePostMessage(request, response) : response.writeHead(404).end();
+        }
+        const transport = new SSEServerTransport('/messages', response);
+        sessions.set(transport.sessionId, transport);
+        response.on('close', () => sessions.delete(transport.sessionId));
+        await build().connect(transport);
+    }).listen(Number(process.env.PORT), '127.0.0.1');
+}
+
 const transports = {
     http: overHttp,
+    sse: overEvents,
     stdio: () => build().connect(new StdioServerTransport()),
     tcp: () => tcp.listen(Number(process.env.PORT), wire => build().connect(new WireTransport(wire))),
     ws: () => ws.listen(Number(process.env.PORT), wire => build().connect(new WireTransport(wire)))
