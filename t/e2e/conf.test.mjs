@@ -89,15 +89,18 @@ if (waysThroughWeir.length > 0) {
         await Promise.all(servers.map(server => server.stop()));
     });
 
-    test('conf: legacy-sse.yaml serves clients of 2024-11-05 and of today on one port', async () => {
-        const weir = await serve('legacy-sse.yaml', port('127.0.0.1:8080'), npx);
+    test('conf: legacy-sse.yaml serves clients and servers of 2024-11-05 and of today on one port', async () => {
+        const old = await startServer(everything.sse, '/sse');
+        const weir = await serve('legacy-sse.yaml', port('127.0.0.1:8080'), npx, ['http://10.0.0.14:3001/sse', old.url]);
         await echoes(weir.url('edge', '/mcp'));
+        await echoes(weir.url('edge', '/old'));
         const client = new Client({ name: 'legacy', version: '1' });
         await client.connect(new SSEClientTransport(new URL(weir.url('edge', '/sse'))));
         const { content } = await client.callTool({ name: 'echo', arguments: { message: 'from 2024' } });
         assert.match(content[0].text, /from 2024/);
         await client.close();
         await weir.stop();
+        await old.stop();
     });
 
     test('conf: public-stdio.yaml serves over TLS, under its own name only', async () => {

