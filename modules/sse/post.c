@@ -208,7 +208,6 @@ static void carrier_answered(carrier_t *c)
     if (status >= 200 && status < 300) {
         c->state = CARRIER_READING;
         letter_free(p, carrier_let_go(c));
-        posts_pump(p);
         return;
     }
     char why[128];
@@ -216,15 +215,19 @@ static void carrier_answered(carrier_t *c)
     carrier_failed(c, WEIR_REASON_BAD_REPLY, why);
 }
 
-/* Look at what has been read; what the body of a reply says is read over. */
+/* Look at what has been read; what the body of a reply says is read over. Who waits leaves at the end of what is there: by then this
+ * connection may be free for it. */
 static void carrier_take(carrier_t *c)
 {
+    posts_t *p = c->posts;
     weir_slice_t bytes;
     const char *why = NULL;
     while (c->stream != NULL && c->state != CARRIER_IDLE) {
         reading_t reading = reader_next(&c->reader, &bytes, &why);
-        if (reading == READING_MORE)
+        if (reading == READING_MORE) {
+            posts_pump(p);
             return;
+        }
         if (reading == READING_HEAD)
             carrier_answered(c);
         else if (reading == READING_END)

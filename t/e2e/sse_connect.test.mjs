@@ -253,7 +253,10 @@ scene(
         const third = await posts.request();
         for (const peer of [other, posts]) peer.reply('', '202 Accepted', '');
         for (const { body } of [first, second, third]) events.write(answer(body, {}));
-        for (const connection of asked) assert.deepEqual((await reply(connection)).result, {});
+        for (const connection of asked) {
+            const { result, error } = await reply(connection);
+            assert.deepEqual(result, {}, JSON.stringify(error));
+        }
     },
     { upstream: { max_posts: 2 } }
 );
