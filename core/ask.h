@@ -10,4 +10,7 @@
  * whom it concerns. NULL when the link cannot take it. */
 call_t *ask(link_t *link, weir_slice_t method, weir_slice_t cursor);
 
+/* The one question that servers of the legacy era have. */
+call_t *ask_ping(link_t *link);
+
 #endif

@@ -286,7 +286,16 @@ call_t *calls_by_number(const link_t *link, weir_slice_t raw)
 
 call_t *calls_only_one(const link_t *link)
 {
-    if (link->calls == NULL || weir_list_empty(&link->calls->list) || link->calls->list.next != link->calls->list.prev)
+    call_t *only = NULL;
+    if (link->calls == NULL)
         return NULL;
-    return WEIR_CONTAINER(link->calls->list.next, call_t, node);
+    for (const weir_list_t *it = link->calls->list.next; it != &link->calls->list; it = it->next) {
+        call_t *call = WEIR_CONTAINER(it, call_t, node);
+        if (call->is_own)
+            continue;
+        if (only != NULL)
+            return NULL;
+        only = call;
+    }
+    return only;
 }

@@ -30,6 +30,9 @@ typedef struct call {
     char *text;          /* where these two live: `room`, or memory of its own */
     uint64_t held_bytes; /* delivered while the client was full */
     weir_timer_t linger;
+    /* Weir itself waits for the answer: told once, `why` NULL: it has come. NULL: it does not. */
+    void (*told)(void *arg, const char *why, weir_reason_t reason);
+    void *told_arg;
     bool has_events;  /* something of its stream has an event id */
     bool is_discover; /* its answer may tell the server's era */
     bool is_tools;    /* its answer is a page of the server's list of tools */
@@ -79,7 +82,7 @@ void calls_free_spare(void);
 
 /* NULL: there is none of this number. */
 call_t *calls_by_number(const link_t *link, weir_slice_t raw);
-/* The one call in flight on a shared link, to which a notification that names none can only belong; or NULL. */
+/* The one call of a client in flight on a shared link, to which a notification that names none can only belong; or NULL. */
 call_t *calls_only_one(const link_t *link);
 
 #endif

@@ -84,6 +84,8 @@ static void call_answered(link_t *link, const weir_message_t *message)
     session_t *session = call->session;
     bool is_discover = call->is_discover && (call->is_own || era_is_told(env)), is_initialize = call->is_initialize;
     bool is_tools = call->is_tools, is_own = call->is_own;
+    void (*told)(void *, const char *, weir_reason_t) = call->told;
+    void *told_arg = call->told_arg;
     if (is_initialize && env->kind == WEIR_KIND_RESULT)
         session_opened(session);
     if (call->ex != NULL) {
@@ -98,6 +100,8 @@ static void call_answered(link_t *link, const weir_message_t *message)
         era_learn(up, link, env);
     if (is_tools)
         params_answered(up, link, env, is_own);
+    if (told != NULL)
+        told(told_arg, NULL, WEIR_REASON_NONE);
 }
 
 /* Which call a notification speaks of, and what of it has to be put back. */
@@ -188,6 +192,8 @@ static void call_fail(call_t *call, weir_reason_t reason, const char *why)
     link_t *link = call->link;
     exchange_t *ex = call->ex;
     bool is_discover = call->is_discover, is_tools = call->is_tools && call->is_own;
+    void (*told)(void *, const char *, weir_reason_t) = call->told;
+    void *told_arg = call->told_arg;
     call_free(call);
     if (is_discover)
         era_forget(link_upstream(link));
@@ -195,6 +201,8 @@ static void call_fail(call_t *call, weir_reason_t reason, const char *why)
         params_lost(link_upstream(link));
     if (ex != NULL)
         exchange_fail(&ex->pub, reason, "%s: %s: %s", ex->upstream->pub.name, link->pub.server->name, why);
+    if (told != NULL)
+        told(told_arg, why, reason);
 }
 
 void calls_refused(weir_link_t *pub, weir_slice_t id, weir_reason_t reason, const char *why)

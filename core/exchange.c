@@ -290,6 +290,8 @@ void exchanges_sweep(void)
 /* Who was told what. A keeper's failures are told by the worker, which knows the client. */
 static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
 {
+    if (ex->is_checkup)
+        return; /* who has asked for it says what it means */
     weir_level_t level = failure->status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO;
     log_write(proc->kind == PROC_KEEPER ? WEIR_LOG_DEBUG : level, "%s: %.*s got %u %s: %.*s", ex->pub.listener->name,
               WEIR_FMT(ex->pub.peer), failure->status, failure_word(failure->reason), WEIR_FMT(failure->text));

@@ -136,6 +136,7 @@ static int upstream_transport(const config_t *config, upstream_t *up, weir_error
     if (up->connect->variant != NULL)
         up->connect = up->connect->variant(up->pub.options);
     up->pub.is_shared = up->connect->flags & (WEIR_CONNECT_STREAM | WEIR_CONNECT_SHARED);
+    up->pub.is_messages = up->connect->flags & WEIR_CONNECT_STREAM;
     up->pub.is_dear = up->connect->flags & WEIR_CONNECT_DEAR;
     up->is_kept = proc->kind == PROC_WORKER && (up->connect->flags & WEIR_CONNECT_KEPT);
     up->carrier = carrier_of(up);

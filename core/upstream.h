@@ -35,6 +35,7 @@ typedef struct server {
     struct target *target; /* where stream_connect() goes */
     uint32_t name_hash;    /* what a session token says instead of the index, which a reload may change */
     weir_list_t links;
+    bool is_pinged;          /* it is asked for its health by `ping` (checkup.h) */
     weir_counters_t latency; /* of its answers: the buckets, and their sum in microseconds */
 } server_t;
 

@@ -195,6 +195,7 @@ struct weir_upstream {
     uint64_t max_message; /* bytes of one message of a server */
     bool has_lanes;       /* link modules stand in its chain: messages go out through a lane */
     bool is_dear;         /* a link costs a process (WEIR_CONNECT_DEAR) */
+    bool is_messages;     /* a link carries messages, not whole exchanges (WEIR_CONNECT_STREAM) */
 };
 
 #endif

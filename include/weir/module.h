@@ -265,9 +265,10 @@ typedef struct weir_host {
     void (*exchange_retry_after)(weir_exchange_t *ex, uint64_t ms);
     /* The balancer of a loaded module; NULL when there is no such module, or it has none. */
     const weir_balancer_t *(*balancer)(const char *name);
-    /* Ask the server on a link that is IDLE, of a transport whose links carry whole exchanges, whether it is well, by an exchange of
-     * weir's own that passes no chain. `done` is called once, also from inside of this call, unless it returns WEIR_EFAIL. The
-     * link is BUSY meanwhile, and FREE or DOWN after. */
+    /* Ask the server on a link that is IDLE, or BUSY and shared, whether it is well. `done` is called once, also from inside of this
+     * call, unless it returns WEIR_EFAIL; a `why` of NULL means that the link was closed before anything was found out. A link of
+     * whole exchanges is BUSY meanwhile, with an exchange of weir's own that passes no chain, and FREE or DOWN after; a link of
+     * messages stays as it is. */
     int (*link_check)(weir_link_t *link, uint64_t timeout_ms, void (*done)(void *arg, bool is_well, const char *why),
                       void *arg);
 

@@ -40,7 +40,7 @@ static bool is_growable(const pool_server_t *s, const wait_t *w)
 /* A server without an idle link has its turn too: otherwise those whose links were opened first would get everything. */
 static bool is_useful(const pool_server_t *s, const wait_t *w)
 {
-    return !s->is_ejected && (is_ready(s, w) || is_growable(s, w));
+    return !health_is_ejected(s) && (is_ready(s, w) || is_growable(s, w));
 }
 
 static bool is_last_resort(const pool_server_t *s, const wait_t *w)

@@ -1,16 +1,42 @@
-/* health.c: whether a server is well. Every exchange tells; a server that has told nothing for health_check is asked. All of it is this
- * process's own knowledge: what all processes share is the breaker's circuit.
+/* health.c: whether a server is well. Every exchange tells; a server that has told nobody for health_check is asked. What one process
+ * finds out all of them know: it lies in shared memory, and whoever sees first that it is time to ask does so, for all.
  *
  *   state    event                                     next
  *   WELL     eject_after failures in a row             EJECTED, unless no other server of the upstream is well
  *   EJECTED  an exchange or a check succeeds           WELL, with a growing part of its share for slow_start
  *
- * Only servers that can be asked are ejected: nothing else would bring them back.
+ * Only servers that are asked are ejected: nothing else would bring them back.
  */
 #include "pool.h"
 
+#include <stdatomic.h>
+
 /* What a server begins with when it comes back, in hundredths. */
 #define RAMP_FIRST 10u
+
+/* Who answers all the time is noted so often in the time of a check, and no more: the note is everybody's memory. */
+#define NOTES 8
+
+struct pool_health {
+    _Atomic uint64_t heard_ms;    /* when it was last heard to be well, or somebody began to ask it */
+    _Atomic uint64_t returned_ms; /* when it was well again after it had been ejected; 0: it never was */
+    _Atomic uint32_t bad;         /* failures in a row, of exchanges and checks */
+    _Atomic bool is_ejected;
+};
+
+int health_begin(pool_server_t *s, weir_error_t *err)
+{
+    const pool_t *pool = s->pool;
+    uint64_t never = 0;
+    s->health = pool->host->shared(pool->upstream, s->server, "pool health", sizeof(*s->health), err);
+    if (s->health == NULL)
+        return WEIR_EFAIL;
+    (void)atomic_compare_exchange_strong(&s->health->heard_ms, &never, pool->host->now_ms()); /* no news is good news */
+    s->returned_ms = atomic_load(&s->health->returned_ms);
+    return WEIR_OK;
+}
+
+/* ---- slow start ---- */
 
 static void ramp_set(pool_server_t *s, uint32_t ramp)
 {
@@ -20,10 +46,10 @@ static void ramp_set(pool_server_t *s, uint32_t ramp)
 
 static void ramp_tend(pool_server_t *s)
 {
-    uint64_t slow_start = s->pool->options->slow_start_ms;
+    uint64_t slow_start = s->pool->options->slow_start_ms, now = s->pool->host->now_ms();
     if (s->returned_ms == 0)
         return;
-    uint64_t since = s->pool->host->now_ms() - s->returned_ms;
+    uint64_t since = now > s->returned_ms ? now - s->returned_ms : 0;
     if (since < slow_start) {
         ramp_set(s, RAMP_FIRST + (uint32_t)((100 - RAMP_FIRST) * since / slow_start));
         return;
@@ -32,15 +58,32 @@ static void ramp_tend(pool_server_t *s)
     ramp_set(s, 100);
 }
 
-static bool can_be_asked(const pool_server_t *s)
+/* ---- ejected and back ---- */
+
+static bool is_asked(const pool_t *pool)
 {
-    return s->pool->options->health_check_ms > 0 && !s->pool->is_shared;
+    return pool->options->health_check_ms > 0;
+}
+
+bool health_is_ejected(const pool_server_t *s)
+{
+    return is_asked(s->pool) && (s->is_ejected || atomic_load_explicit(&s->health->is_ejected, memory_order_relaxed));
+}
+
+/* What others have found out. A server that is back begins slowly here too, so it is not taken for well before this is called. */
+static void health_follow(pool_server_t *s)
+{
+    bool is_ejected = atomic_load(&s->health->is_ejected);
+    if (s->is_ejected && !is_ejected)
+        s->returned_ms = atomic_load(&s->health->returned_ms);
+    s->is_ejected = is_ejected;
+    ramp_tend(s);
 }
 
 static bool is_any_other_well(const pool_server_t *s)
 {
     for (uint32_t i = 0; i < s->pool->nservers; i++)
-        if (&s->pool->servers[i] != s && !s->pool->servers[i].is_ejected)
+        if (&s->pool->servers[i] != s && !health_is_ejected(&s->pool->servers[i]))
             return true;
     return false;
 }
@@ -48,30 +91,39 @@ static bool is_any_other_well(const pool_server_t *s)
 static void health_bad(pool_server_t *s, const char *why)
 {
     const pool_t *pool = s->pool;
-    s->bad++;
-    if (s->is_ejected || s->bad < (uint64_t)pool->options->eject_after || !can_be_asked(s) || !is_any_other_well(s))
+    uint32_t bad = atomic_fetch_add(&s->health->bad, 1) + 1;
+    bool was_ejected = false;
+    if (bad < (uint64_t)pool->options->eject_after || !is_asked(pool) || !is_any_other_well(s) ||
+        !atomic_compare_exchange_strong(&s->health->is_ejected, &was_ejected, true))
         return;
     s->is_ejected = true;
-    load_count(s, GAUGE_EJECTED, 1);
     load_count(s, COUNT_EJECTED, 1);
     pool->host->log(WEIR_LOG_WARN, "pool: %s/%s is left alone after %u failures in a row, the last: %s",
-                    pool->upstream->name, s->server->name, s->bad, why);
+                    pool->upstream->name, s->server->name, bad, why);
+}
+
+static void health_back(pool_server_t *s)
+{
+    const pool_t *pool = s->pool;
+    bool was_ejected = true;
+    atomic_store(&s->health->returned_ms, pool->host->now_ms());
+    if (!atomic_compare_exchange_strong(&s->health->is_ejected, &was_ejected, false))
+        return;
+    health_follow(s);
+    pool->host->log(WEIR_LOG_NOTICE, "pool: %s/%s is well again", pool->upstream->name, s->server->name);
 }
 
 static void health_good(pool_server_t *s)
 {
-    const pool_t *pool = s->pool;
-    s->bad = 0;
-    s->checked_ms = pool->host->now_ms();
-    if (!s->is_ejected)
-        return;
-    s->is_ejected = false;
-    load_count(s, GAUGE_EJECTED, -1);
-    if (pool->options->slow_start_ms > 0) {
-        s->returned_ms = s->checked_ms;
-        ramp_set(s, RAMP_FIRST);
-    }
-    pool->host->log(WEIR_LOG_NOTICE, "pool: %s/%s is well again", pool->upstream->name, s->server->name);
+    struct pool_health *health = s->health;
+    uint64_t now = s->pool->host->now_ms();
+    if (atomic_load_explicit(&health->bad, memory_order_relaxed) > 0)
+        atomic_store(&health->bad, 0);
+    uint64_t noted = atomic_load_explicit(&health->heard_ms, memory_order_relaxed);
+    if (now > noted + s->pool->options->health_check_ms / NOTES)
+        atomic_store(&health->heard_ms, now);
+    if (atomic_load_explicit(&health->is_ejected, memory_order_relaxed))
+        health_back(s);
 }
 
 void health_heard(pool_server_t *s, const weir_outcome_t *outcome)
@@ -84,30 +136,65 @@ void health_heard(pool_server_t *s, const weir_outcome_t *outcome)
 
 /* ---- checks ---- */
 
+static void health_checked(pool_server_t *s, bool is_well, const char *why)
+{
+    load_count(s, COUNT_CHECKS, 1);
+    load_count(s, COUNT_UNWELL, !is_well);
+    if (is_well) {
+        health_good(s);
+        return;
+    }
+    s->pool->host->log(WEIR_LOG_WARN, "pool: %s/%s: a health check failed: %s", s->pool->upstream->name,
+                       s->server->name, why);
+    health_bad(s, why);
+}
+
+/* A link of messages that has not answered is used up: what is on it may still be answered, nothing new goes there. */
 static void on_checked(void *arg, bool is_well, const char *why)
 {
     pool_server_t *s = arg;
-    s->is_checking = false;
-    s->checked_ms = s->pool->host->now_ms();
-    load_count(s, COUNT_CHECKS, 1);
-    load_count(s, COUNT_UNWELL, !is_well);
-    if (is_well)
-        health_good(s);
-    else
-        health_bad(s, why);
+    weir_link_t *link = s->checked;
+    s->checked = NULL;
+    if (why == NULL) /* the link was closed meanwhile */
+        return;
+    if (!is_well && s->pool->is_messages && link->state != WEIR_LINK_DEAD)
+        s->pool->host->link_retire(link, why);
+    health_checked(s, is_well, why);
+}
+
+static bool check_link(pool_server_t *s, weir_link_t *link)
+{
+    s->checked = link;
+    if (s->pool->host->link_check(link, s->pool->options->health_timeout_ms, on_checked, s) == WEIR_OK)
+        return true;
+    s->checked = NULL;
+    return false;
+}
+
+/* An exchange of weir's own is on it; FREE or DOWN follows. */
+static void check_exchanges(pool_server_t *s, weir_link_t *link)
+{
+    bool was_idle = link->state == WEIR_LINK_IDLE;
+    if (was_idle) {
+        weir_list_remove(&link->node);
+        if (s->pool->is_shared)
+            weir_list_append(&s->busy, &link->node);
+        load_link_busy(s, 1);
+    }
+    if (check_link(s, link) || !was_idle)
+        return;
+    load_link_busy(s, -1);
+    weir_list_remove(&link->node);
+    weir_list_append(&s->idle, &link->node);
 }
 
 static void check_on(pool_server_t *s, weir_link_t *link)
 {
     s->is_check_due = false;
-    s->is_checking = true;
-    weir_list_remove(&link->node);
-    load_link_busy(s, 1);
-    if (s->pool->host->link_check(link, s->pool->options->health_timeout_ms, on_checked, s) == WEIR_OK)
-        return;
-    s->is_checking = false;
-    load_link_busy(s, -1);
-    weir_list_append(&s->idle, &link->node);
+    if (s->pool->is_messages)
+        (void)check_link(s, link); /* it stays where it is: exchanges of others may be on it, or come */
+    else
+        check_exchanges(s, link);
 }
 
 void health_link_up(pool_server_t *s, weir_link_t *link)
@@ -120,25 +207,63 @@ void health_connect_failed(pool_server_t *s, const char *why)
 {
     if (s->is_check_due) {
         s->is_check_due = false;
-        on_checked(s, false, why);
+        health_checked(s, false, why);
     }
 }
 
-/* On an idle link, or on one that is opened for it. While all are in use the exchanges on them will tell. */
+/* A process that has just been started may take its time for the first answer. */
+static bool is_settled(const pool_server_t *s, const weir_link_t *link)
+{
+    return !s->pool->upstream->is_dear || s->pool->host->now_ms() - link->born_ms >= s->pool->options->health_check_ms;
+}
+
+/* The link to ask on: one that carries nothing, the one that was used last; one that never did, the oldest; or one that others are on as
+ * well. */
+static weir_link_t *link_to_ask(const pool_server_t *s)
+{
+    if (!weir_list_empty(&s->idle))
+        return WEIR_CONTAINER(s->idle.next, weir_link_t, node);
+    if (!weir_list_empty(&s->fresh) && is_settled(s, WEIR_CONTAINER(s->fresh.prev, weir_link_t, node)))
+        return WEIR_CONTAINER(s->fresh.prev, weir_link_t, node);
+    return weir_list_empty(&s->busy) ? NULL : WEIR_CONTAINER(s->busy.next, weir_link_t, node);
+}
+
+/* Where there is none, one may be opened for it, if that costs little. While all are in use the exchanges on them will tell. */
+static bool can_open_one(const pool_server_t *s)
+{
+    return s->nlinks == 0 && !s->pool->upstream->is_dear && links_may_grow(s);
+}
+
+/* A tenth more or less, and another one each time: servers that began together are not asked together. */
+static uint64_t interval_ms(const pool_server_t *s, uint64_t heard_ms)
+{
+    uint64_t interval = s->pool->options->health_check_ms;
+    uint64_t mixed = (heard_ms + s->server->index) * 0x9e3779b97f4a7c15u >> 32;
+    return interval - interval / 10 + interval / 5 * (mixed % 101) / 100;
+}
+
+/* Whether it is time, and this process is the one that asks. */
+static bool is_my_turn(pool_server_t *s)
+{
+    uint64_t now = s->pool->host->now_ms(), heard = atomic_load(&s->health->heard_ms);
+    return now >= heard + interval_ms(s, heard) && atomic_compare_exchange_strong(&s->health->heard_ms, &heard, now);
+}
+
 void health_tend(pool_server_t *s)
 {
-    uint64_t now = s->pool->host->now_ms();
-    ramp_tend(s);
-    if (!can_be_asked(s) || s->is_checking || s->is_check_due ||
-        now - s->checked_ms < s->pool->options->health_check_ms)
+    if (!is_asked(s->pool))
         return;
-    weir_list_t *list = !weir_list_empty(&s->idle) ? &s->idle : &s->fresh;
-    if (!weir_list_empty(list)) {
-        check_on(s, WEIR_CONTAINER(list->next, weir_link_t, node));
+    health_follow(s);
+    if (s->checked != NULL || s->is_check_due)
+        return;
+    weir_link_t *link = link_to_ask(s);
+    if ((link == NULL && !can_open_one(s)) || !is_my_turn(s))
+        return;
+    if (link != NULL) {
+        check_on(s, link);
         return;
     }
-    s->checked_ms = now;
-    s->is_check_due = weir_list_empty(&s->connecting) && s->load->in_flight == 0 && links_may_grow(s);
-    if (s->is_check_due && !links_open(s))
+    s->is_check_due = true;
+    if (!links_open(s))
         health_connect_failed(s, s->pool->why);
 }

@@ -138,7 +138,7 @@ static weir_link_t *links_roomy(const pool_server_t *s)
     uint64_t room = (uint64_t)s->pool->options->exchanges_per_link;
     for (const weir_list_t *it = s->busy.next; it != &s->busy; it = it->next) {
         weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
-        if (link->exchanges < room && !tend_is_old(s, link))
+        if (link->exchanges < room)
             return link;
     }
     return NULL;

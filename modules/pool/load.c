@@ -142,7 +142,7 @@ static void server_status(const pool_server_t *s, const int64_t *sum, weir_statu
     status->number(status, "checks", (double)sum[COUNT_CHECKS]);
     status->number(status, "checks_failed", (double)sum[COUNT_UNWELL]);
     status->number(status, "ejected", (double)sum[COUNT_EJECTED]);
-    status->number(status, "ejected_now", (double)sum[GAUGE_EJECTED]);
+    status->number(status, "ejected_now", health_is_ejected(s));
     status->number(status, "aged", (double)sum[COUNT_AGED]);
     status->number(status, "grown", (double)sum[COUNT_GROWN]);
     status->number(status, "shrunk", (double)sum[COUNT_SHRUNK]);

@@ -100,7 +100,6 @@ static int server_init(pool_t *pool, uint32_t index, weir_error_t *err)
     s->server = pool->host->upstream_server(pool->upstream, index);
     s->server->pooled = s;
     s->pool = pool;
-    s->checked_ms = pool->host->now_ms();
     s->load = &pool->loads[index];
     *s->load = (weir_load_t){.server = s->server, .ramp = 100, .weight = 100 * s->server->weight};
     s->refill = (weir_timer_t){.fire = on_refill, .arg = s};
@@ -109,6 +108,8 @@ static int server_init(pool_t *pool, uint32_t index, weir_error_t *err)
     weir_list_init(&s->fresh);
     weir_list_init(&s->idle);
     weir_list_init(&s->busy);
+    if (health_begin(s, err) != WEIR_OK)
+        return WEIR_EFAIL;
     return pool->host->counters(&s->counters, pool->upstream, s->server, "pool", SERVER_GAUGES,
                                 SERVER_COUNTERS - SERVER_GAUGES, err);
 }
@@ -176,6 +177,7 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
                      .upstream = upstream,
                      .options = o,
                      .is_shared = upstream->is_shared,
+                     .is_messages = upstream->is_messages,
                      .min = min_of(o, upstream),
                      .max = (uint32_t)o->max,
                      .nservers = upstream->nservers};
@@ -281,16 +283,15 @@ static const weir_option_t pool_options[] = {
      .fallback = "30s",
      .min = 0,
      .max = 86400000,
-     .doc =
-         "how often a server that has not answered anybody meanwhile is asked whether it is well (server/discover); 0: "
-         "never. Where links carry many exchanges, the transport tells instead"},
+     .doc = "how often a server that has answered nobody meanwhile is asked whether it is well, give or take a tenth: "
+            "server/discover, or ping in the legacy era; by one process for all; 0: never, and none is ejected"},
     {.name = "health_timeout",
      .type = WEIR_TYPE_DURATION,
      .offset = AT(health_timeout_ms),
      .fallback = "5s",
      .min = 1,
      .max = 86400000,
-     .doc = "how long it may take to answer that"},
+     .doc = "how long it may take to answer that; a link of messages that has not is given up"},
     {.name = "eject_after",
      .type = WEIR_TYPE_INT,
      .offset = AT(eject_after),
@@ -332,8 +333,8 @@ static const weir_figure_t pool_figures[] = {
     WEIR_GAUGE("servers/{server}/score/age", "1 while links are younger than an hour, 0.8 than a day, then 0.5"),
     WEIR_COUNTER("servers/{server}/checks", "Health checks"),
     WEIR_COUNTER("servers/{server}/checks_failed", "Health checks that a server failed"),
-    WEIR_COUNTER("servers/{server}/ejected", "How often a process began to leave a server alone"),
-    WEIR_GAUGE("servers/{server}/ejected_now", "Processes that leave a server alone"),
+    WEIR_COUNTER("servers/{server}/ejected", "How often a server was left alone from then on"),
+    WEIR_GAUGE("servers/{server}/ejected_now", "1 while a server is left alone"),
     WEIR_COUNTER("servers/{server}/aged", "Links that were closed since they were older than max_age"),
     WEIR_COUNTER("servers/{server}/grown", "Links that were opened before they were needed"),
     WEIR_COUNTER("servers/{server}/shrunk", "Links that were closed since they were not needed"),

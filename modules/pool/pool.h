@@ -34,7 +34,6 @@ enum {
     GAUGE_ANSWERED,
     GAUGE_ANSWERED_US,
     GAUGE_BORN_MS, /* of the open links, summed: the clock is one for all processes */
-    GAUGE_EJECTED, /* processes that leave it alone */
     SERVER_GAUGES,
     COUNT_OPENED = SERVER_GAUGES, /* links, ever */
     COUNT_FAILED,                 /* links that could not be opened */
@@ -76,13 +75,14 @@ typedef struct pool_server {
     uint32_t nopen;     /* links that are open */
     weir_counters_t counters;
     /* health.c */
-    uint64_t checked_ms; /* when its health was checked last, or it answered well */
-    uint32_t bad;        /* failures in a row, of exchanges and checks */
-    bool is_checking, is_check_due, is_ejected;
-    uint64_t returned_ms; /* while it starts slowly: since when */
-    uint32_t calm;        /* tend.c: how often in a row too few links were in use */
-    uint64_t failed_ms;   /* when a link could not be opened; 0: the last one could */
-    bool is_unwanted;     /* it has closed a link that was never used, and nobody has asked for one since */
+    struct pool_health *health; /* of all processes */
+    weir_link_t *checked;       /* the link on which the server is being asked; NULL: none */
+    bool is_check_due;          /* on the next link that opens */
+    bool is_ejected;            /* or comes back, and this process has not seen it yet */
+    uint64_t returned_ms;       /* while it starts slowly: since when */
+    uint32_t calm;              /* tend.c: how often in a row too few links were in use */
+    uint64_t failed_ms;         /* when a link could not be opened; 0: the last one could */
+    bool is_unwanted;           /* it has closed a link that was never used, and nobody has asked for one since */
     weir_timer_t refill;
     uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
@@ -91,7 +91,8 @@ struct pool {
     const weir_host_t *host;
     weir_upstream_t *upstream;
     const pool_options_t *options;
-    bool is_shared; /* the kind of its links */
+    bool is_shared;   /* the kind of its links */
+    bool is_messages; /* of shared ones: they carry messages, not whole exchanges */
     uint32_t min, max;
     pool_server_t *servers;
     weir_load_t *loads;
@@ -175,6 +176,8 @@ void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const
 
 /* ---- health.c ---- */
 
+int health_begin(pool_server_t *s, weir_error_t *err);
+bool health_is_ejected(const pool_server_t *s);
 void health_heard(pool_server_t *s, const weir_outcome_t *outcome);
 void health_link_up(pool_server_t *s, weir_link_t *link);
 void health_connect_failed(pool_server_t *s, const char *why);
@@ -182,8 +185,6 @@ void health_tend(pool_server_t *s);
 
 /* ---- tend.c: what happens by the clock ---- */
 
-/* A link that has come to max_age takes nothing new. */
-bool tend_is_old(const pool_server_t *s, const weir_link_t *link);
 void tend_start(pool_t *pool);
 
 /* ---- waiting.c ---- */

@@ -12,7 +12,7 @@
 #define STEP_PART 4
 
 /* A tenth more or less, by where the link lies in memory: links that were opened together do not go together. */
-bool tend_is_old(const pool_server_t *s, const weir_link_t *link)
+static bool is_old(const pool_server_t *s, const weir_link_t *link)
 {
     uint64_t max_age = s->pool->options->max_age_ms;
     if (max_age == 0)
@@ -21,10 +21,11 @@ bool tend_is_old(const pool_server_t *s, const weir_link_t *link)
     return s->pool->host->now_ms() - link->born_ms > max_age / 1000 * (900 + jitter) + max_age % 1000;
 }
 
-static void close_idle(pool_server_t *s, weir_link_t *link, int counter, const char *why)
+/* One that is shared and at work finishes what it carries, and takes nothing new. */
+static void let_go(pool_server_t *s, weir_link_t *link, int counter, const char *why)
 {
     load_count(s, counter, 1);
-    s->pool->host->link_close(link, WEIR_REASON_NONE, why);
+    s->pool->host->link_retire(link, why);
     s->is_unwanted = false; /* it was not the server that closed it */
     links_refill_later(s);
 }
@@ -35,8 +36,8 @@ static void close_old(pool_server_t *s, weir_list_t *list)
         return;
     WEIR_LIST_EACH(list, it) {
         weir_link_t *link = WEIR_CONTAINER(it, weir_link_t, node);
-        if (tend_is_old(s, link))
-            close_idle(s, link, COUNT_AGED, "it is older than max_age");
+        if (is_old(s, link))
+            let_go(s, link, COUNT_AGED, "it is older than max_age");
     }
 }
 
@@ -95,7 +96,7 @@ static void shrink(pool_server_t *s)
 {
     weir_list_t *list;
     for (uint32_t n = step_of(s); n > 0 && (list = list_to_shrink(s)) != NULL; n--)
-        close_idle(s, WEIR_CONTAINER(list->prev, weir_link_t, node), COUNT_SHRUNK, "the pool has too many");
+        let_go(s, WEIR_CONTAINER(list->prev, weir_link_t, node), COUNT_SHRUNK, "the pool has too many");
 }
 
 static void resize(pool_server_t *s)
@@ -121,6 +122,7 @@ static void on_tend(void *arg)
         pool_server_t *s = &pool->servers[i];
         close_old(s, &s->idle);
         close_old(s, &s->fresh);
+        close_old(s, &s->busy);
         health_tend(s);
         resize(s);
     }

@@ -13,6 +13,7 @@ export class Moody {
     options = {}; // in weir's configuration, beside its url
     calls = 0; // of clients: asked for anything but its health
     checks = 0; // by weir itself
+    asked = []; // methods, in their order
     present = 0;
     most = 0;
     held = [];
@@ -55,6 +56,7 @@ export class Moody {
 
     async #serve(asked, reply) {
         const { id, method, params } = JSON.parse(await text(asked));
+        this.asked.push(method);
         if (method === 'server/discover' || method === 'ping') this.checks += 1;
         else this.calls += 1;
         this.most = Math.max(this.most, (this.present += 1));
@@ -62,13 +64,14 @@ export class Moody {
         const say = (status, type, body) => reply.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
         if (this.delay > 0) await new Promise(resolve => setTimeout(resolve, this.delay));
         const mood = params?.name in this.moods ? params.name : this.mood;
-        this.moods[mood](say, reply, id);
+        this.moods[mood](say, reply, id, method);
     }
 
     moods = {
         well: (say, reply, id) => say(200, 'application/json', answer(id)),
         held: (say, reply, id) => this.held.push(() => say(200, 'application/json', answer(id))),
         failing: say => say(500, 'text/plain', 'no'),
+        legacy: (say, reply, id, method) => say(method === 'ping' ? 200 : 400, 'application/json', method === 'ping' ? answer(id) : '{}'),
         refusing: (say, reply, id) => say(200, 'application/json', JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32603, message: 'no' } })),
         alien: say => say(200, 'text/html', '<html>Please log in</html>'),
         garbled: (say, reply) => reply.socket.end('I am no HTTP\r\n\r\n'),
@@ -80,12 +83,13 @@ export class Moody {
 
 /* A weir with one upstream `team` of these servers; `top` replaces parts of the configuration. */
 export function startTeam(servers, { chain, workers = 1, upstream = {}, upstreams = {}, modules = [] }) {
-    const all = { team: { transport: 'http', servers: servers.map(({ url, options }) => ({ url, ...options })), chain, ...upstream }, ...upstreams };
+    const team = servers.map(({ url, entry = { url }, options }) => ({ ...entry, ...options }));
+    const all = { team: { transport: 'http', ...servers[0]?.upstream, servers: team, chain, ...upstream }, ...upstreams };
     const routes = Object.keys(all).map(name => `{ path: /${name}, upstream: ${name} }`);
     return startWeir(`workers: ${workers}
 log: { level: info, file: stderr }
 admin: { listen: "127.0.0.1:0" }
-modules: [${['http', 'stdio', 'pool', 'breaker', ...modules]}]
+modules: [${['http', 'stdio', 'tcp', 'ws', 'pool', 'breaker', ...modules]}]
 listeners:
   edge: { transport: http, listen: "127.0.0.1:0", routes: [${routes}] }
 upstreams: ${JSON.stringify(all)}
