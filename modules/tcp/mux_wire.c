@@ -5,7 +5,7 @@
 
 /* ---- numbers: seven bits a byte, the lowest first, the eighth says that more follow ---- */
 
-static size_t number_write(char *p, uint64_t number)
+static size_t varint_write(char *p, uint64_t number)
 {
     size_t n = 0;
     for (; number >= 0x80; number >>= 7)
@@ -15,7 +15,7 @@ static size_t number_write(char *p, uint64_t number)
 }
 
 /* The number of bytes it took, 0 when it breaks off or is none. */
-static size_t number_read(weir_slice_t from, uint64_t *number)
+static size_t varint_read(weir_slice_t from, uint64_t *number)
 {
     *number = 0;
     for (size_t n = 0; n < from.n && n < NUMBER_MAX; n++) {
@@ -41,8 +41,8 @@ static size_t mux_begin(char *p, uint32_t count)
 static size_t mux_before(char *p, uint32_t n, uint64_t channel, size_t bytes)
 {
     (void)n;
-    size_t used = number_write(p, channel);
-    return used + number_write(p + used, bytes);
+    size_t used = varint_write(p, channel);
+    return used + varint_write(p + used, bytes);
 }
 
 /* A payload that is none is told with its first bytes: they say which codec is missing, or what is at the other end instead. */
@@ -59,7 +59,7 @@ static int not_mux(weir_slice_t rest, weir_error_t *err)
 
 static bool take_number(weir_slice_t *rest, uint64_t *number)
 {
-    size_t n = number_read(*rest, number);
+    size_t n = varint_read(*rest, number);
     *rest = weir_slice(rest->p + n, rest->n - n);
     return n > 0;
 }
@@ -98,7 +98,7 @@ void mux_out_number(mux_out_t *out, uint64_t number)
     if (out->size - out->n < NUMBER_MAX)
         out->is_over = true;
     else
-        out->n += number_write(out->p + out->n, number);
+        out->n += varint_write(out->p + out->n, number);
 }
 
 void mux_out_text(mux_out_t *out, weir_slice_t text)
@@ -107,7 +107,7 @@ void mux_out_text(mux_out_t *out, weir_slice_t text)
         out->is_over = true;
         return;
     }
-    out->n += number_write(out->p + out->n, text.n);
+    out->n += varint_write(out->p + out->n, text.n);
     if (text.n > 0)
         memcpy(out->p + out->n, text.p, text.n);
     out->n += text.n;
@@ -460,6 +460,6 @@ int mux_write_word(frames_t *frames, uint64_t channel, mux_word_t word)
 int mux_write_credit(frames_t *frames, uint64_t channel, uint64_t bytes)
 {
     char room[1 + NUMBER_MAX] = {(char)MUX_CREDIT};
-    weir_chunk_t part = {.bytes = weir_slice(room, 1 + number_write(room + 1, bytes))};
+    weir_chunk_t part = {.bytes = weir_slice(room, 1 + varint_write(room + 1, bytes))};
     return frames_write(frames, &part, 1, channel);
 }
