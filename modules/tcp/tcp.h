@@ -28,7 +28,7 @@ typedef struct tcp_server_options {
     uint64_t connect_timeout_ms;
 } tcp_server_options_t;
 
-/* Of all but mux, which cuts its streams itself. */
+/* framing.c. Of all but mux, which cuts its streams itself. */
 const weir_framing_t *framing_of(const weir_host_t *host, int framing);
 
 /* Which link modules go with a framing, and why not more. */
@@ -41,7 +41,7 @@ extern const weir_accept_t tcp_accept;
 extern const weir_connect_t tcp_connect;
 extern const weir_connect_t mux_connect; /* of framing mux */
 
-/* link.c */
+/* server.c */
 extern const weir_option_t tcp_upstream_options[], tcp_server_options[];
 int tcp_server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err);
 uint32_t tcp_link_modules(const void *upstream_options, const char **why_not);
