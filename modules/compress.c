@@ -41,8 +41,7 @@ enum {
     GAUGE_AT_STEP, /* processes */
     GAUGES = STEPS,
     COUNT_BY_STEP = GAUGES, /* payloads */
-    COUNT_GROWN = COUNT_BY_STEP + STEPS,
-    COUNT_BROKEN,
+    COUNT_IN_VAIN = COUNT_BY_STEP + STEPS,
     COUNTERS,
 };
 
@@ -255,8 +254,7 @@ static void compress_pack(void *self, void *state, const weir_chunk_t *chunks, s
     }
     if (size > 0 && (size_t)size < bytes)
         packed->bytes = weir_slice(c->scratch, (size_t)size);
-    c->counters.mine[COUNT_GROWN] += size > 0 && (size_t)size >= bytes;
-    c->counters.mine[COUNT_BROKEN] += size <= 0;
+    c->counters.mine[COUNT_IN_VAIN] += size <= 0 || (size_t)size >= bytes;
 }
 
 static void compress_status(void *self, weir_status_t *status)
@@ -267,8 +265,7 @@ static void compress_status(void *self, weir_status_t *status)
     status->number(status, "let_alone", (double)sum[COUNT_BY_STEP + STEP_NONE]);
     status->number(status, "by_codec", (double)sum[COUNT_BY_STEP + STEP_CODEC]);
     status->number(status, "by_dense", (double)sum[COUNT_BY_STEP + STEP_DENSE]);
-    status->number(status, "would_have_grown", (double)sum[COUNT_GROWN]);
-    status->number(status, "not_packed", (double)sum[COUNT_BROKEN]);
+    status->number(status, "in_vain", (double)sum[COUNT_IN_VAIN]);
     status->enter(status, "processes");
     status->number(status, "none", (double)sum[GAUGE_AT_STEP + STEP_NONE]);
     status->number(status, "codec", (double)sum[GAUGE_AT_STEP + STEP_CODEC]);
@@ -280,8 +277,7 @@ static const weir_figure_t figures[] = {
     WEIR_COUNTER("let_alone", "Payloads that no codec was tried on"),
     WEIR_COUNTER("by_codec", "Payloads that `codec` was tried on"),
     WEIR_COUNTER("by_dense", "Payloads that `dense` was tried on"),
-    WEIR_COUNTER("would_have_grown", "Of them, those that would have grown, and were sent as they are"),
-    WEIR_COUNTER("not_packed", "Of them, those that the codec failed to pack, and were sent as they are"),
+    WEIR_COUNTER("in_vain", "Of them, those that got no smaller, and were sent as they are"),
     {.path = "processes/{step}",
      .metric = "processes",
      .doc = "Processes that pack with nothing, with `codec`, with `dense` for now"},

@@ -24,6 +24,16 @@ export function readMetrics(text) {
     return { families, series, value: (name, labels = {}) => series.get(key(name, labels)) };
 }
 
+/* A text that the parser is known to take, read at once: `value(name, labels)` as above. */
+export function skimMetrics(text) {
+    const series = new Map();
+    for (const [, name, labels, value] of text.matchAll(/^([a-z_]+)(?:\{(.*)\})? (\S+)$/gm)) {
+        const pairs = [...(labels ?? '').matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)].map(([, label, of]) => [label, of]);
+        series.set(key(name, Object.fromEntries(pairs)), Number(value));
+    }
+    return (name, labels = {}) => series.get(key(name, labels));
+}
+
 /* The lines `# TYPE`, in their order. */
 export const typed = text => [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
 
