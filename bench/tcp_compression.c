@@ -249,7 +249,9 @@ static void lanes_begin(const char *codec, int64_t level, bool is_gathering)
         uint64_t min_size;
         bool is_adaptive;
         double budget;
-    } compress = {codec, "zstd", level, 1024, false, 0.2};
+        weir_strings_t codings;
+        int64_t max_open;
+    } compress = {codec, "zstd", level, 1024, false, 0.2, {NULL, 0}, 1};
     memset(&lanes, 0, sizeof(lanes));
     lanes.chain.modules = lanes.modules;
     lanes.chain.stats = &lanes.stats;

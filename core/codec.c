@@ -9,12 +9,8 @@
 #include "modules.h"
 #include "proc.h"
 
-/* A process has one context for each codec that it has expanded with. */
-struct codecs {
-    struct codecs *next;
-    const weir_codec_t *codec;
-    void *expander;
-};
+/* Contexts beyond these are not kept for others. */
+#define SPARE_MAX 16
 
 const weir_codec_t *codec_named(const char *name)
 {
@@ -32,33 +28,80 @@ const weir_codec_t *codec_of(weir_slice_t begin)
     return NULL;
 }
 
-static void *expander_of(const weir_codec_t *codec, weir_error_t *err)
+const weir_codec_t *codec_at(uint32_t index)
 {
-    for (struct codecs *c = proc->codecs; c != NULL; c = c->next)
-        if (c->codec == codec)
-            return c->expander;
-    void *expander = codec->expander_new(err);
-    struct codecs *c = expander == NULL ? NULL : malloc(sizeof(*c));
-    if (c == NULL) {
-        codec->expander_free(expander);
-        if (expander != NULL)
-            weir_error(err, "%s: no memory for a context", codec->name);
-        return NULL;
-    }
-    *c = (struct codecs){proc->codecs, codec, expander};
-    proc->codecs = c;
-    return expander;
+    for (const module_t *m = proc->modules == NULL ? NULL : proc->modules->first; m != NULL; m = m->next)
+        if (m->desc->codec != NULL && index-- == 0)
+            return m->desc->codec;
+    return NULL;
 }
 
-void codecs_free(struct codecs *codecs)
+/* ---- contexts ---- */
+
+static void *context_new(const weir_codec_t *codec, codec_use_t use, int level, weir_error_t *err)
 {
-    while (codecs != NULL) {
-        struct codecs *c = codecs;
-        codecs = c->next;
-        c->codec->expander_free(c->expander);
-        free(c);
+    if (use == CODEC_EXPANDS)
+        return codec->expander_new(err);
+    if (use == CODEC_PACKS_SMALL && codec->packer_new_small != NULL)
+        return codec->packer_new_small(level, err);
+    return codec->packer_new(level, err);
+}
+
+static void context_free(codec_context_t *context)
+{
+    if (context->use == CODEC_EXPANDS)
+        context->codec->expander_free(context->context);
+    else
+        context->codec->packer_free(context->context);
+    free(context);
+}
+
+codec_context_t *codec_take(const weir_codec_t *codec, codec_use_t use, int level, weir_error_t *err)
+{
+    for (codec_context_t **at = &proc->codecs; *at != NULL; at = &(*at)->next) {
+        codec_context_t *found = *at;
+        if (found->codec == codec && found->use == use && found->level == level) {
+            *at = found->next;
+            return found;
+        }
+    }
+    codec_context_t *made = malloc(sizeof(*made));
+    if (made == NULL) {
+        weir_error(err, "%s: no memory for a context", codec->name);
+        return NULL;
+    }
+    *made = (codec_context_t){NULL, codec, use, level, context_new(codec, use, level, err)};
+    if (made->context != NULL)
+        return made;
+    free(made);
+    return NULL;
+}
+
+void codec_give(codec_context_t *context)
+{
+    size_t n = 0;
+    if (context == NULL)
+        return;
+    context->next = proc->codecs;
+    proc->codecs = context;
+    for (codec_context_t **at = &proc->codecs; *at != NULL; at = &(*at)->next)
+        if (++n > SPARE_MAX) { /* the one that was wanted longest ago */
+            context_free(*at);
+            *at = NULL;
+            return;
+        }
+}
+
+void codecs_free(codec_context_t *spare)
+{
+    while (spare != NULL) {
+        codec_context_t *context = spare;
+        spare = context->next;
+        context_free(context);
     }
 }
+
+/* ---- expanding ---- */
 
 typedef struct expansion {
     const weir_codec_t *codec;
@@ -70,8 +113,9 @@ typedef struct expansion {
 
 static int expansion_too_large(const expansion_t *e, weir_error_t *err)
 {
-    return weir_error(err, "%s: holds more than max_message (%zu bytes); it was not expanded further", e->codec->name,
-                      e->limit);
+    (void)weir_error(err, "%s: holds more than max_message (%zu bytes); it was not expanded further", e->codec->name,
+                     e->limit);
+    return WEIR_EFULL;
 }
 
 /* Room for `size` bytes, those that are there included; one more than the bound, so that going beyond it shows. */
@@ -121,24 +165,30 @@ static int expand_frame(expansion_t *e, weir_slice_t *in, weir_error_t *err)
 
 static int expand_frames(expansion_t *e, weir_slice_t in, weir_error_t *err)
 {
-    do {
+    if (!weir_slice_starts(in, e->codec->magic))
+        return weir_error(err, "%s: %zu bytes that do not begin like a frame", e->codec->name, in.n);
+    for (;;) {
+        int rc = expand_frame(e, &in, err);
+        if (rc != WEIR_OK || in.n == 0)
+            return rc;
         if (!weir_slice_starts(in, e->codec->magic))
             return weir_error(err, "%s: %zu bytes after the end of the frame", e->codec->name, in.n);
-        if (expand_frame(e, &in, err) != WEIR_OK)
-            return WEIR_EFAIL;
-    } while (in.n > 0);
-    return WEIR_OK;
+    }
 }
 
 int codec_expand(const weir_codec_t *codec, weir_slice_t payload, size_t limit, weir_chunk_t *out, weir_error_t *err)
 {
-    expansion_t e = {.codec = codec, .limit = limit, .expander = expander_of(codec, err)};
-    if (e.expander == NULL || expansion_begin(&e, payload, err) != WEIR_OK)
+    codec_context_t *context = codec_take(codec, CODEC_EXPANDS, 0, err);
+    if (context == NULL)
         return WEIR_EFAIL;
-    if (expand_frames(&e, payload, err) != WEIR_OK) {
+    expansion_t e = {.codec = codec, .limit = limit, .expander = context->context};
+    int rc = expansion_begin(&e, payload, err);
+    if (rc == WEIR_OK)
+        rc = expand_frames(&e, payload, err);
+    codec_give(context);
+    if (rc == WEIR_OK)
+        *out = (weir_chunk_t){weir_slice(e.buf->data, e.filled), e.buf};
+    else
         buf_unref(e.buf);
-        return WEIR_EFAIL;
-    }
-    *out = (weir_chunk_t){weir_slice(e.buf->data, e.filled), e.buf};
-    return WEIR_OK;
+    return rc;
 }

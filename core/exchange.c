@@ -14,6 +14,7 @@
 #include "carrier.h"
 #include "chain.h"
 #include "cut.h"
+#include "decode.h"
 #include "exchanges.h"
 #include "failure.h"
 #include "log.h"
@@ -276,6 +277,7 @@ void exchanges_sweep(void)
         weir_list_remove(it);
         ex->pub.magic = 0;
         cut_free(ex->cut);
+        decode_free(ex->decoder);
         if (ex->arena != NULL)
             arena_reset(ex->arena);
         if (all->nspare >= SPARE_MAX) {

@@ -77,14 +77,16 @@ typedef struct exchange {
     struct session *session; /* keeper: the legacy session it belongs to */
     uint8_t session_id[16];  /* kept session, from the token or of a new one */
     bool has_session;
-    bool is_mirrored;      /* its client repeats parameters of the tool it calls in fields of its head */
-    weir_slice_t fields;   /* keeper: these fields; see param.h */
-    bool is_answered;      /* the client has its answer; what still comes is read over */
-    uint8_t keeper;        /* that holds the session */
-    char *id;              /* the raw id, once the request's buffers have gone */
-    struct cut *cut;       /* cuts the reply into messages */
-    weir_list_t of_client; /* in the list of a client on a stream transport */
-    weir_slice_t version;  /* negotiated in the session */
+    bool is_mirrored;        /* its client repeats parameters of the tool it calls in fields of its head */
+    weir_slice_t fields;     /* keeper: these fields; see param.h */
+    bool is_answered;        /* the client has its answer; what still comes is read over */
+    uint8_t keeper;          /* that holds the session */
+    char *id;                /* the raw id, once the request's buffers have gone */
+    struct cut *cut;         /* cuts the reply into messages */
+    struct decoder *decoder; /* takes a content coding off the reply's body */
+    bool is_decoded;         /* for the client too */
+    weir_list_t of_client;   /* in the list of a client on a stream transport */
+    weir_slice_t version;    /* negotiated in the session */
     void *state_base;
     /* From here on nothing is zeroed when an exchange begins: see exchange_new(). */
     exchange_note_t note;

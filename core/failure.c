@@ -35,6 +35,7 @@ static const row_t rows[WEIR_REASONS] = {
     [WEIR_REASON_TIMEOUT] = {504, WEIR_CODE_PROXY, true, "timeout"},
     [WEIR_REASON_BAD_HTTP_VERSION] = {505, 0, false, "bad_http_version"},
     [WEIR_REASON_CLIENT_GONE] = {499, 0, false, "client_gone"},
+    [WEIR_REASON_BAD_CODING] = {415, 0, false, "bad_coding"},
 };
 
 weir_failure_t failure_of(weir_reason_t reason, weir_slice_t text)

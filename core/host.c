@@ -10,6 +10,7 @@
 #include "child.h"
 #include "client.h"
 #include "codec.h"
+#include "coding.h"
 #include "exchange.h"
 #include "framing_lines.h"
 #include "guard.h"
@@ -57,6 +58,17 @@ static weir_server_t *upstream_server(weir_upstream_t *pub, uint32_t index)
 static bool listener_leads(const weir_listener_t *listener, weir_slice_t host, weir_slice_t target)
 {
     return listener_route(listener, host, target) != NULL;
+}
+
+/* A listener's chain is that of its first face. */
+static const weir_codings_t *listener_codings(const weir_listener_t *listener)
+{
+    return coding_offers(&listener->first->lanes);
+}
+
+static const weir_codings_t *upstream_codings(const weir_upstream_t *pub)
+{
+    return coding_offers(&upstream_of(pub)->lanes);
 }
 
 static const weir_balancer_t *balancer_named(const char *name)
@@ -178,6 +190,16 @@ static const weir_host_t table = {
     .events_new = sse_new,
     .events_free = sse_delete,
     .events_read = sse_read,
+    .codec_at = codec_at,
+    .listener_codings = listener_codings,
+    .upstream_codings = upstream_codings,
+    .coding_of = coding_of,
+    .coding_names = coding_names,
+    .coding_choose = coding_choose,
+    .encoder_new = encoder_new,
+    .encode = encode,
+    .encoder_free = encoder_free,
+    .decode = decode,
 };
 
 const weir_host_t *host_table(void)

@@ -10,7 +10,11 @@ typedef struct known {
 
 static const known_t names_2[] = {{"te", WEIR_FIELD_TE}, {NULL, 0}};
 static const known_t names_3[] = {{"via", WEIR_FIELD_VIA}, {NULL, 0}};
-static const known_t names_4[] = {{"host", WEIR_FIELD_HOST}, {"date", WEIR_FIELD_DATE}, {NULL, 0}};
+static const known_t names_4[] = {{"host", WEIR_FIELD_HOST},
+                                  {"date", WEIR_FIELD_DATE},
+                                  {"vary", WEIR_FIELD_VARY},
+                                  {"etag", WEIR_FIELD_ETAG},
+                                  {NULL, 0}};
 static const known_t names_6[] = {{"accept", WEIR_FIELD_ACCEPT},
                                   {"expect", WEIR_FIELD_EXPECT},
                                   {"origin", WEIR_FIELD_ORIGIN},
@@ -26,11 +30,14 @@ static const known_t names_10[] = {{"connection", WEIR_FIELD_CONNECTION},
 static const known_t names_11[] = {
     {"traceparent", WEIR_FIELD_TRACEPARENT}, {"retry-after", WEIR_FIELD_RETRY_AFTER}, {NULL, 0}};
 static const known_t names_12[] = {{"content-type", WEIR_FIELD_CONTENT_TYPE}, {NULL, 0}};
-static const known_t names_13[] = {
-    {"authorization", WEIR_FIELD_AUTHORIZATION}, {"last-event-id", WEIR_FIELD_LAST_EVENT_ID}, {NULL, 0}};
+static const known_t names_13[] = {{"authorization", WEIR_FIELD_AUTHORIZATION},
+                                   {"last-event-id", WEIR_FIELD_LAST_EVENT_ID},
+                                   {"cache-control", WEIR_FIELD_CACHE_CONTROL},
+                                   {NULL, 0}};
 static const known_t names_14[] = {
     {"content-length", WEIR_FIELD_CONTENT_LENGTH}, {"mcp-session-id", WEIR_FIELD_MCP_SESSION_ID}, {NULL, 0}};
-static const known_t names_15[] = {{"x-forwarded-for", WEIR_FIELD_X_FORWARDED_FOR}, {NULL, 0}};
+static const known_t names_15[] = {
+    {"x-forwarded-for", WEIR_FIELD_X_FORWARDED_FOR}, {"accept-encoding", WEIR_FIELD_ACCEPT_ENCODING}, {NULL, 0}};
 static const known_t names_16[] = {{"content-encoding", WEIR_FIELD_CONTENT_ENCODING},
                                    {"proxy-connection", WEIR_FIELD_PROXY_CONNECTION},
                                    {"x-forwarded-host", WEIR_FIELD_X_FORWARDED_HOST},

@@ -36,6 +36,8 @@ typedef struct lane_chain {
     uint32_t state_size;           /* of all modules' per-lane states */
     const lane_module_t *gatherer; /* NULL: every message is a payload of its own */
     struct stats_lanes *stats;
+    weir_codings_t codings; /* of a module that encodes; empty: nothing is offered */
+    uint32_t open_bodies;   /* that are on their way in one of them */
 } lane_chain_t;
 
 /* What a chain is part of: how it is named in errors, what its transport can carry and why not more. */

@@ -23,10 +23,14 @@ static int lane_module_check(const lane_chain_t *chain, const lane_place_t *plac
                              weir_error_t *err)
 {
     uint32_t kind = module->link->flags & (WEIR_LINK_GATHERS | WEIR_LINK_PACKS);
-    if ((kind & place->allowed) != kind)
+    bool encodes = module->link->flags & place->allowed & WEIR_LINK_ENCODES;
+    if ((kind & place->allowed) != kind && !encodes)
         return weir_error(err, "%s cannot work on transport %s: %s", module->name, place->transport,
                           place->why_not != NULL ? place->why_not
                                                  : "it carries messages one by one, not in frames of its own");
+    if (encodes && chain->codings.count > 0)
+        return weir_error(err, "%s: only one module of a chain offers content codings, and there is one before it",
+                          module->name);
     if (!(kind & WEIR_LINK_GATHERS))
         return WEIR_OK;
     if (chain->gatherer != NULL)
@@ -58,6 +62,17 @@ static int lane_module_make(lane_module_t *item, const lane_place_t *place, cons
     return item->self != NULL ? WEIR_OK : weir_error_wrap(err, "%s: ", module->name);
 }
 
+/* What it offers is asked once, and may be nothing that there is. */
+static int lane_module_offer(lane_chain_t *chain, const lane_module_t *item, const lane_place_t *place,
+                             weir_error_t *err)
+{
+    if (!(item->ops->flags & place->allowed & WEIR_LINK_ENCODES) || item->self == NULL)
+        return WEIR_OK;
+    return item->ops->codings(item->self, &chain->codings, err) == WEIR_OK
+               ? WEIR_OK
+               : weir_error_wrap(err, "%s: ", item->module->name);
+}
+
 int lane_chain_add(lane_chain_t *chain, const lane_place_t *place, const weir_module_t *module,
                    const conf_chain_item_t *conf, weir_error_t *err)
 {
@@ -69,6 +84,8 @@ int lane_chain_add(lane_chain_t *chain, const lane_place_t *place, const weir_mo
     if (rc != WEIR_OK)
         return rc == WEIR_EAGAIN ? WEIR_EFAIL : refuse(place, conf, err);
     chain->nmodules++;
+    if (lane_module_offer(chain, item, place, err) != WEIR_OK)
+        return refuse(place, conf, err);
     chain->state_size += (uint32_t)((item->ops->state_size + 15) & ~(size_t)15);
     if (item->ops->flags & WEIR_LINK_GATHERS)
         chain->gatherer = item;

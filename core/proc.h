@@ -31,7 +31,7 @@ typedef struct proc {
     struct children *children; /* keepers */
     struct config *config;
     struct modules *modules;
-    struct codecs *codecs;        /* contexts for expanding, made on first use */
+    struct codec_context *codecs; /* contexts that nobody uses at the moment */
     const struct weir_host *host; /* what modules are given */
     unsigned char ticket_secret[80];
     struct stats *stats;   /* shared memory */

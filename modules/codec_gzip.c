@@ -4,17 +4,29 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#define GZIP_WINDOW (15 + 16) /* 32 KiB, with a gzip head and trailer */
+#define GZIP_WINDOW (15 + 16) /* 32 KiB, with a gzip head and trailer: 256 KiB of memory to pack */
 #define MEMORY_LEVEL 8
+#define SMALL_WINDOW (13 + 16) /* 8 KiB: 64 KiB of memory */
+#define SMALL_MEMORY_LEVEL 6
 
-static void *gzip_packer_new(int level, weir_error_t *err)
+static void *packer_of(int level, int window, int memory_level, weir_error_t *err)
 {
     z_stream *z = calloc(1, sizeof(*z));
-    if (z != NULL && deflateInit2(z, level, Z_DEFLATED, GZIP_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK)
+    if (z != NULL && deflateInit2(z, level, Z_DEFLATED, window, memory_level, Z_DEFAULT_STRATEGY) == Z_OK)
         return z;
     free(z);
     weir_error(err, "gzip: no memory for a context");
     return NULL;
+}
+
+static void *gzip_packer_new(int level, weir_error_t *err)
+{
+    return packer_of(level, GZIP_WINDOW, MEMORY_LEVEL, err);
+}
+
+static void *gzip_packer_new_small(int level, weir_error_t *err)
+{
+    return packer_of(level, SMALL_WINDOW, SMALL_MEMORY_LEVEL, err);
 }
 
 static void gzip_packer_free(void *packer)
@@ -24,10 +36,10 @@ static void gzip_packer_free(void *packer)
     free(packer);
 }
 
-/* deflate's own bound for this window and memory level, the gzip head and trailer, and the marks of a flush. */
+/* deflate's own bound for whatever window and memory level, the gzip head and trailer, and the marks of a flush. */
 static size_t gzip_packed_bound(size_t n)
 {
-    return n + (n >> 12) + (n >> 14) + (n >> 25) + 13 + 18 + 16;
+    return n + (n >> 3) + (n >> 8) + (n >> 9) + 7 + 18 + 16;
 }
 
 static int gzip_pack_begin(void *packer, uint64_t size)
@@ -128,6 +140,7 @@ static const weir_codec_t gzip = {
     .expanded_size = gzip_expanded_size,
     .expand_begin = gzip_expand_begin,
     .expand = gzip_expand,
+    .packer_new_small = gzip_packer_new_small,
 };
 
 WEIR_MODULE = {

@@ -7,6 +7,8 @@
 /* RFC 8878 asks of every reader to take windows of 8 MiB: who does not know the size of what is coming asks for one. */
 #define WINDOW_LOG_MIN 23
 #define WINDOW_LOG_MAX 27
+#define SMALL_WINDOW_LOG 16
+#define SMALL_TABLE_LOG 13
 
 static void *zstd_packer_new(int level, weir_error_t *err)
 {
@@ -14,6 +16,20 @@ static void *zstd_packer_new(int level, weir_error_t *err)
     if (context == NULL || ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level))) {
         ZSTD_freeCCtx(context);
         weir_error(err, "zstd: no memory for a context");
+        return NULL;
+    }
+    return context;
+}
+
+/* A window of 64 KiB, and tables to match. */
+static void *zstd_packer_new_small(int level, weir_error_t *err)
+{
+    void *context = zstd_packer_new(level, err);
+    if (context != NULL && (ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, SMALL_WINDOW_LOG)) ||
+                            ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, SMALL_TABLE_LOG)) ||
+                            ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, SMALL_TABLE_LOG)))) {
+        ZSTD_freeCCtx(context);
+        weir_error(err, "zstd: a small context cannot be made");
         return NULL;
     }
     return context;
@@ -109,6 +125,7 @@ static const weir_codec_t zstd = {
     .expanded_size = zstd_expanded_size,
     .expand_begin = zstd_expand_begin,
     .expand = zstd_expand,
+    .packer_new_small = zstd_packer_new_small,
 };
 
 WEIR_MODULE = {

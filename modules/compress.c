@@ -3,6 +3,8 @@
  * `adaptive` goes between three steps by what packing costs: nothing, the codec of the configuration, the denser one. The share of
  * the process's time that goes into packing is looked at every WINDOW_MS; beyond `budget` it goes a step down, and a step up when the
  * next one would stay within it. A lane whose payloads hardly get smaller is let alone for a while that doubles each time.
+ *
+ * Of HTTP whole bodies are packed: there the module only says which content codings are offered, and the peer chooses.
  */
 #include <weir/module.h>
 
@@ -25,12 +27,15 @@ typedef struct compress_options {
     uint64_t min_size;
     bool is_adaptive;
     double budget;
+    weir_strings_t codings;
+    int64_t max_open;
 } compress_options_t;
 
 /* A codec with its one context, which serves all lanes of this instance: frames do not depend on each other. */
 typedef struct packer {
     const weir_codec_t *codec;
     void *context;
+    int level;
     double ns_per_byte; /* lately */
 } packer_t;
 
@@ -85,32 +90,53 @@ static void compress_destroy(void *self)
     free(c);
 }
 
-static int packer_make(const weir_host_t *host, packer_t *packer, const char *name, int64_t level, weir_error_t *err)
+static int level_check(const weir_codec_t *codec, int64_t level, weir_error_t *err)
 {
-    const weir_codec_t *codec = host->codec(name);
-    if (codec == NULL)
-        return weir_error(err, "there is no codec %s; is codec_%s in `modules:`?", name, name);
-    if (level != 0 && (level < codec->level_min || level > codec->level_max))
-        return weir_error(err, "level %lld: %s has levels from %d to %d", (long long)level, name, codec->level_min,
-                          codec->level_max);
-    packer->context = codec->packer_new(level == 0 ? codec->level_default : (int)level, err);
+    if (level == 0 || (level >= codec->level_min && level <= codec->level_max))
+        return WEIR_OK;
+    return weir_error(err, "level %lld: %s has levels from %d to %d", (long long)level, codec->name, codec->level_min,
+                      codec->level_max);
+}
+
+static int level_of(const weir_codec_t *codec, int64_t level)
+{
+    return level == 0 ? codec->level_default : (int)level;
+}
+
+/* The one that is named; lz4 where none is, or else one that is there. */
+static const weir_codec_t *codec_find(const weir_host_t *host, const char *name, weir_error_t *err)
+{
+    const weir_codec_t *codec = host->codec(name == NULL ? "lz4" : name);
+    if (codec == NULL && name == NULL)
+        codec = host->codec_at(0);
+    if (codec == NULL && name == NULL)
+        (void)weir_error(err, "no codec is loaded; add one to `modules:`: codec_lz4, codec_zstd, codec_gzip");
+    else if (codec == NULL)
+        (void)weir_error(err, "there is no codec %s; is codec_%s in `modules:`?", name, name);
+    return codec;
+}
+
+/* Its context is made when there is something to pack. */
+static bool packer_ready(packer_t *packer)
+{
     if (packer->context == NULL)
-        return WEIR_EFAIL;
-    packer->codec = codec;
-    return WEIR_OK;
+        packer->context = packer->codec->packer_new(packer->level, NULL);
+    return packer->context != NULL;
 }
 
 /* The denser codec is a wish: without it there is one step less. */
 static int compress_packers(compress_t *c, weir_error_t *err)
 {
-    if (packer_make(c->host, &c->packers[STEP_CODEC], c->options.codec, c->options.level, err) != WEIR_OK)
+    const weir_codec_t *codec = codec_find(c->host, c->options.codec, err), *dense = c->host->codec(c->options.dense);
+    if (codec == NULL || level_check(codec, c->options.level, err) != WEIR_OK)
         return WEIR_EFAIL;
+    c->packers[STEP_CODEC] = (packer_t){.codec = codec, .level = level_of(codec, c->options.level)};
     c->step = c->highest = STEP_CODEC;
-    if (!c->options.is_adaptive || c->host->codec(c->options.dense) == NULL ||
-        c->host->codec(c->options.dense) == c->packers[STEP_CODEC].codec)
+    if (!c->options.is_adaptive || dense == NULL || dense == codec)
         return WEIR_OK;
     c->highest = STEP_DENSE;
-    return packer_make(c->host, &c->packers[STEP_DENSE], c->options.dense, 0, err);
+    c->packers[STEP_DENSE] = (packer_t){.codec = dense, .level = dense->level_default};
+    return WEIR_OK;
 }
 
 static void *compress_create(const weir_host_t *host, const char *where, const void *options, weir_error_t *err)
@@ -242,7 +268,7 @@ static void compress_pack(void *self, void *state, const weir_chunk_t *chunks, s
     step_t step = compress_choose(c, lane, bytes);
     packer_t *packer = &c->packers[step];
     c->counters.mine[COUNT_BY_STEP + (int)step]++;
-    if (step == STEP_NONE || !scratch_make(c, packer->codec->packed_bound(bytes)))
+    if (step == STEP_NONE || !packer_ready(packer) || !scratch_make(c, packer->codec->packed_bound(bytes)))
         return;
     uint64_t begun = c->options.is_adaptive ? clock_ns() : 0;
     long size = packer_run(packer, chunks, n, bytes, c->scratch, c->scratch_size);
@@ -284,14 +310,64 @@ static const weir_figure_t figures[] = {
     {.path = NULL},
 };
 
+/* ---- HTTP ---- */
+
+static void coding_add(const compress_t *c, weir_codings_t *codings, const weir_codec_t *codec)
+{
+    if (codec == NULL || codec->coding.n == 0 || codings->count == WEIR_CODINGS_MAX)
+        return;
+    for (uint32_t i = 0; i < codings->count; i++)
+        if (codings->items[i].codec == codec)
+            return;
+    bool is_leveled = codec == c->packers[STEP_CODEC].codec;
+    codings->items[codings->count++] =
+        (weir_coding_t){codec, is_leveled ? c->packers[STEP_CODEC].level : codec->level_default};
+}
+
+/* As they are named, or the best of those that are loaded first. */
+static int codings_add(const compress_t *c, weir_codings_t *codings, weir_error_t *err)
+{
+    const weir_codec_t *codec;
+    if (c->options.codec != NULL && c->packers[STEP_CODEC].codec->coding.n == 0)
+        return weir_error(err, "codec: %s is no content coding of HTTP; zstd and gzip are", c->options.codec);
+    for (size_t i = 0; i < c->options.codings.count; i++) {
+        const char *name = c->options.codings.items[i];
+        codec = c->host->coding_of(weir_slice_str(name));
+        if (codec == NULL)
+            return weir_error(err, "codings: no codec that is loaded has the content coding %s", name);
+        coding_add(c, codings, codec);
+    }
+    if (c->options.codings.count > 0)
+        return WEIR_OK;
+    coding_add(c, codings, c->packers[STEP_CODEC].codec);
+    coding_add(c, codings, c->host->codec("zstd"));
+    for (uint32_t i = 0; (codec = c->host->codec_at(i)) != NULL; i++)
+        coding_add(c, codings, codec);
+    return WEIR_OK;
+}
+
+static int compress_codings(void *self, weir_codings_t *codings, weir_error_t *err)
+{
+    const compress_t *c = self;
+    *codings = (weir_codings_t){.min_size = c->options.min_size, .max_open = (uint32_t)c->options.max_open};
+    if (c->options.is_adaptive)
+        return weir_error(err, "adaptive: on HTTP the peer chooses, by Accept-Encoding");
+    if (codings_add(c, codings, err) != WEIR_OK)
+        return WEIR_EFAIL;
+    if (codings->count == 0)
+        return weir_error(err, "no codec with a content coding of HTTP is loaded; add codec_gzip or codec_zstd to "
+                               "`modules:`");
+    return WEIR_OK;
+}
+
 #define AT(member) offsetof(compress_options_t, member)
 
 static const weir_option_t options[] = {
     {.name = "codec",
      .type = WEIR_TYPE_STRING,
      .offset = AT(codec),
-     .fallback = "lz4",
-     .doc = "the codec: lz4, zstd, gzip, or one of a module of your own; its module must be loaded"},
+     .doc = "lz4, zstd, gzip, or one of a module of your own, which must be loaded; absent: lz4 when it is. On HTTP: "
+            "the content coding that is preferred"},
     {.name = "level",
      .type = WEIR_TYPE_INT,
      .offset = AT(level),
@@ -305,7 +381,7 @@ static const weir_option_t options[] = {
      .fallback = "1KiB",
      .min = 1,
      .max = 1073741824,
-     .doc = "smaller payloads are sent as they are"},
+     .doc = "smaller payloads, and bodies of HTTP, are sent as they are"},
     {.name = "adaptive",
      .type = WEIR_TYPE_BOOL,
      .offset = AT(is_adaptive),
@@ -324,22 +400,37 @@ static const weir_option_t options[] = {
      .min = 0.001,
      .max = 1,
      .doc = "adaptive: the share of a process's time that packing may take"},
+    {.name = "codings",
+     .type = WEIR_TYPE_STRINGS,
+     .offset = AT(codings),
+     .doc =
+         "HTTP: the content codings that are offered, the best first; absent: codec's, then those of all codecs that "
+         "are loaded"},
+    {.name = "max_open",
+     .type = WEIR_TYPE_INT,
+     .offset = AT(max_open),
+     .fallback = "256",
+     .min = 1,
+     .max = 1000000,
+     .doc =
+         "HTTP: bodies, event streams above all, that each process packs at a time; more of them are sent as they are"},
     {.name = NULL},
 };
 
 static const weir_link_module_t compress_link = {
-    .flags = WEIR_LINK_PACKS,
+    .flags = WEIR_LINK_PACKS | WEIR_LINK_ENCODES,
     .state_size = sizeof(compress_lane_t),
     .create = compress_create,
     .destroy = compress_destroy,
     .pack = compress_pack,
     .status = compress_status,
+    .codings = compress_codings,
 };
 
 WEIR_MODULE = {
     WEIR_MODULE_HEADER,
     .name = "compress",
-    .doc = "frames are sent compressed where that makes them smaller",
+    .doc = "frames are sent compressed where that makes them smaller, bodies of HTTP to whoever takes them so",
     .options = options,
     .options_size = sizeof(compress_options_t),
     .link = &compress_link,

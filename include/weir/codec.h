@@ -49,6 +49,10 @@ typedef struct weir_codec {
     uint64_t (*expanded_size)(weir_slice_t payload);
     int (*expand_begin)(void *expander, size_t limit);
     int (*expand)(void *expander, weir_slice_t *in, char *out, size_t room, size_t *filled, weir_error_t *err);
+
+    /* As packer_new, for a frame that may stay open for hours and gets little at a time: one of many, so it should hold little
+     * memory. NULL: packer_new serves for these too. */
+    void *(*packer_new_small)(int level, weir_error_t *err);
 } weir_codec_t;
 
 #endif

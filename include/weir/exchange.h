@@ -59,6 +59,7 @@ typedef enum weir_reason {
     WEIR_REASON_TIMEOUT,           /* 504 -32000 */
     WEIR_REASON_BAD_HTTP_VERSION,  /* 505 */
     WEIR_REASON_CLIENT_GONE,       /* nobody is left to be told */
+    WEIR_REASON_BAD_CODING,        /* 415 and Accept-Encoding: a Content-Encoding that no codec expands */
     WEIR_REASONS
 } weir_reason_t;
 

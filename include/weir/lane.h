@@ -9,6 +9,7 @@
 #ifndef WEIR_LANE_H
 #define WEIR_LANE_H
 
+#include "coding.h"
 #include "error.h"
 #include "exchange.h"
 #include "option.h"
@@ -79,6 +80,7 @@ typedef struct weir_gathered {
 #define WEIR_LINK_GATHERS 0x1u /* says how long messages are gathered; one in a chain, before those that pack */
 #define WEIR_LINK_PACKS                                                                                                \
     0x2u /* turns payloads into smaller ones, which the reader's lane expands by their first bytes */
+#define WEIR_LINK_ENCODES 0x4u /* offers content codings for bodies of HTTP */
 
 /* A link module: one instance for each upstream or listener in a process, and a state for each lane. */
 typedef struct weir_link_module {
@@ -97,6 +99,8 @@ typedef struct weir_link_module {
      * reference to a buffer is the lane's from then on; without one the bytes are good until the next call of pack. */
     void (*pack)(void *self, void *state, const weir_chunk_t *chunks, size_t n, size_t bytes, weir_chunk_t *packed);
     void (*status)(void *self, weir_status_t *status); /* NULL: nothing to tell */
+    /* WEIR_LINK_ENCODES: asked once, after `create`, where the transport is one of HTTP. */
+    int (*codings)(void *self, weir_codings_t *codings, weir_error_t *err);
 } weir_link_module_t;
 
 #endif

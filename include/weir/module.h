@@ -8,13 +8,14 @@
  *
  *   ABI 0.1   transports (accept, connect), exchange modules, link ownership
  *   ABI 0.2   codecs, lanes and link modules; shared memory and counters, admission to servers, commands of
- *             operators, balancers, figures; postboxes, events
+ *             operators, balancers, figures; postboxes, events; content codings
  */
 #ifndef WEIR_MODULE_H
 #define WEIR_MODULE_H
 
 #include "balancer.h"
 #include "codec.h"
+#include "coding.h"
 #include "error.h"
 #include "exchange.h"
 #include "figure.h"
@@ -376,6 +377,32 @@ typedef struct weir_host {
     weir_events_t *(*events_new)(size_t limit);
     void (*events_free)(weir_events_t *events); /* NULL is fine */
     int (*events_read)(weir_events_t *events, weir_slice_t bytes, weir_event_fn take, void *owner);
+
+    /* Codecs that are loaded, in the order of their modules' names, from 0; NULL: there are no more. */
+    const weir_codec_t *(*codec_at)(uint32_t index);
+
+    /* Content codings (coding.h). What the chain of a listener, or of an upstream, offers; NULL: nothing. coding_of: the codec that
+     * expands what a Content-Encoding names; NULL: none that is loaded does. coding_names: all that can be expanded, "gzip, zstd",
+     * as Accept-Encoding says it; returns the length, 0: none.
+     * coding_choose: the one for whoever sent a head, by its Accept-Encoding (RFC 9110 12.5.3); NULL: as it is. `is_needed`: it
+     * does not take a body as it is, however small. */
+    const weir_codings_t *(*listener_codings)(const weir_listener_t *listener);
+    const weir_codings_t *(*upstream_codings)(const weir_upstream_t *upstream);
+    const weir_codec_t *(*coding_of)(weir_slice_t name);
+    size_t (*coding_names)(char *p, size_t n);
+    const weir_coding_t *(*coding_choose)(const weir_codings_t *codings, const weir_head_t *head, bool *is_needed);
+
+    /* A body on its way out. `is_stream`: it may stay open for hours. encoder_new: NULL when it has to go as it is. encode: take all
+     * that is given and write what comes out of it to `out`, whose buffer is the caller's to give back (and which is empty when
+     * nothing does); WEIR_EFAIL: the body cannot be told any further. */
+    weir_encoder_t *(*encoder_new)(const weir_codings_t *codings, const weir_coding_t *coding, bool is_stream);
+    int (*encode)(weir_encoder_t *encoder, const weir_chunk_t *chunks, size_t n, weir_pack_t how, weir_chunk_t *out);
+    void (*encoder_free)(weir_encoder_t *encoder); /* NULL is fine */
+
+    /* Expand a whole body: WEIR_EFULL when it holds more than `limit` (and it costs no more memory than that), WEIR_EFAIL when it is
+     * broken. `out` gets a buffer of its own, which the caller gives back. Counted where `codings` (NULL: nowhere) are. */
+    int (*decode)(const weir_codings_t *codings, const weir_codec_t *codec, weir_slice_t body, uint64_t limit,
+                  weir_chunk_t *out, weir_error_t *err);
 } weir_host_t;
 
 /* The head of a reply to the client. */
@@ -386,6 +413,7 @@ typedef struct weir_reply {
     weir_slice_t content_type;  /* when head is NULL */
     int64_t content_length;     /* -1: unknown; the body ends with reply_end */
     bool has_body;              /* false: HEAD, 204, 304, and 202 without one */
+    bool is_decoded;            /* the content coding that the head names has been taken off the body */
 } weir_reply_t;
 
 /* A transport's accept side. Reply calls return WEIR_OK, or WEIR_EFULL when the client's buffer has passed its high-water
@@ -411,8 +439,8 @@ typedef struct weir_accept {
      * begins with the head (head_n of them) and what was read behind it; both are good until the call returns. NULL: this transport
      * shares its port with nobody. */
     bool (*adopt)(void *self, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n);
-    /* Which link modules may stand in the listener's chain (WEIR_LINK_GATHERS, WEIR_LINK_PACKS): those of its lanes. `why_not`
-     * says why the others may not, or where they belong. NULL: none. */
+    /* Which link modules may stand in the listener's chain: those of its lanes (WEIR_LINK_GATHERS, WEIR_LINK_PACKS), of its bodies
+     * (WEIR_LINK_ENCODES). `why_not` says why the others may not, or where they belong. NULL: none. */
     uint32_t (*link_modules)(const void *options, const char **why_not);
 } weir_accept_t;
 

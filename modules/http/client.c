@@ -237,8 +237,45 @@ static step_t head_step(client_t *c)
     }
 }
 
+/* Put what the body says in its place; what came behind it moves along. */
+static bool body_replace(client_t *c, weir_slice_t plain)
+{
+    uint32_t behind = c->filled - c->next;
+    if (!client_has_room(c, c->head_n + (uint32_t)plain.n + behind + SPARE_ROOM))
+        return false;
+    char *body = c->buf->data + c->begin + c->head_n;
+    memmove(body + plain.n, c->buf->data + c->next, behind);
+    if (plain.n > 0)
+        memcpy(body, plain.p, plain.n);
+    c->body_n = (uint32_t)plain.n;
+    c->next = c->begin + c->head_n + c->body_n;
+    c->filled = c->next + behind;
+    return true;
+}
+
+/* Take the content coding off the whole body, as the chunked one was before it. */
+static weir_reason_t body_decode(client_t *c, weir_error_t *err)
+{
+    weir_chunk_t plain = {.buf = NULL};
+    weir_reason_t reason = coding_take_off(c, &plain, err);
+    if (reason == WEIR_REASON_NONE && plain.buf != NULL && !body_replace(c, plain.bytes)) {
+        (void)weir_error(err, "no memory for a request");
+        reason = WEIR_REASON_INTERNAL;
+    }
+    c->edge->host->buf_unref(plain.buf);
+    return reason;
+}
+
 static step_t body_done(client_t *c)
 {
+    weir_error_t err;
+    weir_reason_t reason = c->head->known[WEIR_FIELD_CONTENT_ENCODING] < 0 ? WEIR_REASON_NONE : body_decode(c, &err);
+    if (reason != WEIR_REASON_NONE) {
+        client_move(c, CLIENT_WAIT);
+        client_pause(c, false);
+        request_refuse(c, reason, "%s", err.text);
+        return STEP_AGAIN;
+    }
     client_move(c, CLIENT_WAIT);
     client_pause(c, false);
     request_start(c);

@@ -30,6 +30,7 @@ void client_forget(client_t *c)
     client_move(c, CLIENT_GONE);
     if (c->edge->out_of == c)
         c->edge->out_of = NULL; /* what waits there for it goes with it */
+    coding_end(c);
     client_drop_buffer(c);
     weir_list_remove(&c->node);
     c->edge->nclients--;
@@ -101,7 +102,9 @@ static void client_go_on(client_t *c)
 void client_exchange_ended(client_t *c, bool is_whole)
 {
     c->ex = NULL;
-    c->is_begun = c->is_events = false;
+    is_whole = is_whole && !c->is_cut;
+    c->is_begun = c->is_events = c->is_cut = false;
+    coding_end(c);
     client_release_request(c);
     if (!is_whole && c->framing == FRAMING_CLOSE)
         client_close(c);

@@ -95,6 +95,7 @@ void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void
         *edge = (edge_t){.host = host, .listener = listener, .options = options};
         edge->out = (head_out_t){.p = out, .size = OUT_SIZE};
         edge->is_shared = host->listener_is_shared(listener);
+        edge->codings = host->listener_codings(listener);
         weir_list_init(&edge->clients);
     }
     if (edge == NULL || out == NULL || !edge_has_timeouts(edge)) {

@@ -1,5 +1,5 @@
 /* edge.h: the accept side of http: one edge per listener, one client per connection. Shared by edge.c, client.c,
- * client_state.c, request.c and reply.c, and by nobody else.
+ * client_state.c, request.c, reply.c and coding.c, and by nobody else.
  */
 #ifndef WEIR_HTTP_EDGE_H
 #define WEIR_HTTP_EDGE_H
@@ -25,6 +25,7 @@ typedef struct edge {
     weir_list_t clients;
     size_t nclients;
     weir_timeouts_t *header_timeouts, *body_timeouts, *idle_timeouts;
+    const weir_codings_t *codings; /* offered to clients; NULL: none */
     /* A reply's head waits here until the call that brings its body, so that both leave in one write; `out_of` is its client.
      * One place serves all: a head waits only within a turn of the loop, and whoever needs the place first sends it on. */
     head_out_t out;
@@ -57,7 +58,8 @@ typedef struct client {
     weir_timer_t timer;
     edge_t *edge;
     weir_stream_t *stream;
-    weir_exchange_t *ex; /* under way, or NULL */
+    weir_exchange_t *ex;     /* under way, or NULL */
+    weir_encoder_t *encoder; /* of the reply's body, NULL: it goes as it is */
     weir_buf_t *buf;
     weir_head_t *head; /* of the request at hand, once it is whole; NULL when its buffer has gone back */
     uint32_t begin, head_n, body_n, next, filled;
@@ -74,6 +76,7 @@ typedef struct client {
     bool is_full : 1;    /* the write queue is above its high-water mark */
     bool is_paused : 1;  /* not reading: what came after the request at hand fills its buffer */
     bool is_running : 1; /* client_run() is on the stack */
+    bool is_cut : 1;     /* the reply's body could not be encoded to its end */
 } client_t;
 
 /* client.c */
@@ -105,6 +108,7 @@ void request_start(client_t *c);
 __attribute__((format(printf, 3, 4))) void request_refuse(client_t *c, weir_reason_t reason, const char *format, ...);
 
 /* reply.c */
+#define EDGE_CHUNKS 24 /* pieces in one write; more go in several */
 int edge_reply_head(weir_exchange_t *ex, const weir_reply_t *reply);
 int edge_reply_bytes(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n);
 int edge_reply_message(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final);
@@ -112,6 +116,23 @@ void edge_reply_end(weir_exchange_t *ex);
 void edge_fail(weir_exchange_t *ex, const weir_failure_t *failure);
 void reply_continue(client_t *c);
 void reply_preflight(client_t *c);
+
+/* coding.c. What becomes of a reply's body: the coding it gets (empty: none), and whether the next client may get another. */
+typedef struct coded {
+    weir_slice_t name;
+    bool varies;
+} coded_t;
+
+coded_t coding_of_own(client_t *c, weir_slice_t type, int64_t length, bool has_body);
+coded_t coding_of_server(client_t *c, const weir_reply_t *reply);
+void out_coding(head_out_t *out, const coded_t *coded);
+void out_weak_etag(head_out_t *out, const weir_head_t *head);
+void coding_end(client_t *c);
+/* Of a request: whether its coding can be taken off, and then what its body says, in a buffer that the caller gives back (NULL: it
+ * is as it came). WEIR_REASON_NONE, or why not. */
+weir_reason_t coding_check(client_t *c, weir_error_t *err);
+weir_reason_t coding_take_off(client_t *c, weir_chunk_t *plain, weir_error_t *err);
+
 /* edge.c */
 void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err);
 void edge_destroy(void *self);

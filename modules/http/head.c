@@ -31,8 +31,7 @@ void out_field(head_out_t *out, weir_slice_t name, weir_slice_t value)
     out->n += n;
 }
 
-/* Take the next element of a comma-separated list; false at its end. */
-static bool list_next(weir_slice_t *list, weir_slice_t *element)
+bool list_next(weir_slice_t *list, weir_slice_t *element)
 {
     if (list->n == 0)
         return false;

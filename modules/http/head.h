@@ -50,6 +50,8 @@ typedef struct head_filter {
 /* Write every field of the head that passes the filter and is not named in its Connection field. */
 void head_copy(head_out_t *out, const weir_head_t *head, const head_filter_t *filter);
 
+/* Take the next element off a comma-separated list; false at its end. */
+bool list_next(weir_slice_t *list, weir_slice_t *element);
 /* How many fields have that id. */
 unsigned head_count(const weir_head_t *head, weir_field_id_t id);
 /* The first field of that name, for names that have no id; empty when there is none. */

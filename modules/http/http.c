@@ -5,6 +5,7 @@
  *                  request.c  what a request must be; from its head and body to an exchange
  *                  mirror.c   the fields that repeat parts of a modern message
  *                  reply.c    what the client gets: bytes, messages, failures
+ *                  coding.c   which bodies are packed, and how a request's is unpacked
  *   connect side   server.c   a server's options and URL
  *                  link.c     a connection to it, its states
  *                  send.c     the head of a request
@@ -13,14 +14,14 @@
 #include "edge.h"
 #include "server.h"
 
-/* A request is a message and a reply is its answer: there is nothing to gather. */
-static uint32_t no_link_modules(const void *options, const char **why_not)
+/* A request is a message and a reply is its answer: there is nothing to gather; but their bodies can be packed. */
+static uint32_t bodies_alone(const void *options, const char **why_not)
 {
     (void)options;
     *why_not =
         "each message is a request or a reply of its own; JSON-RPC batches are of revision 2025-03-26 alone, and no "
         "configuration says that all who come speak it";
-    return 0;
+    return WEIR_LINK_ENCODES;
 }
 
 static const weir_accept_t accept_side = {
@@ -37,7 +38,7 @@ static const weir_accept_t accept_side = {
     .reply_end = edge_reply_end,
     .fail = edge_fail,
     .adopt = edge_adopt,
-    .link_modules = no_link_modules,
+    .link_modules = bodies_alone,
 };
 
 static const weir_connect_t connect_side = {
@@ -53,7 +54,7 @@ static const weir_connect_t connect_side = {
     .send = conn_send,
     .abandon = conn_abandon,
     .pause = conn_pause,
-    .link_modules = no_link_modules,
+    .link_modules = bodies_alone,
 };
 
 static const weir_transport_t transport = {.accept = &accept_side, .connect = &connect_side};

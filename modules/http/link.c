@@ -440,6 +440,7 @@ int conn_open(weir_link_t *link, weir_error_t *err)
         return WEIR_EFAIL;
     }
     target->host->stream_limit(c->stream, link->server->upstream->buffer_limit, target->options->send_timeout_ms);
+    target->codings = target->host->upstream_codings(link->server->upstream);
     link->carrier = c;
     return WEIR_OK;
 }
@@ -450,9 +451,11 @@ int conn_send(weir_link_t *link, weir_exchange_t *ex)
     if (c == NULL || c->state != CONN_IDLE)
         return WEIR_ECLOSED;
     target_t *target = c->target;
-    if (send_head(target, ex) != WEIR_OK) {
+    weir_chunk_t body;
+    if (send_prepare(target, ex, &body) != WEIR_OK) {
         target->host->log(WEIR_LOG_ERROR, "%s: the request's head does not fit into %zu bytes", target->name,
                           target->out.size);
+        target->host->buf_unref(body.buf);
         return WEIR_EFAIL;
     }
     target->host->timer_stop(&c->timer);
@@ -460,8 +463,9 @@ int conn_send(weir_link_t *link, weir_exchange_t *ex)
     c->state = CONN_HEAD;
     c->seen = 0;
     c->mark = target->host->stream_taken(c->stream);
-    weir_chunk_t chunks[] = {{.bytes = weir_slice(target->out.p, target->out.n)}, ex->body};
+    weir_chunk_t chunks[] = {{.bytes = weir_slice(target->out.p, target->out.n)}, body};
     /* A connection that breaks while it is written to says so through its events, after what the server had to say. */
-    (void)target->host->stream_write(c->stream, chunks, ex->verb == WEIR_VERB_MESSAGE && ex->body.bytes.n > 0 ? 2 : 1);
+    (void)target->host->stream_write(c->stream, chunks, body.bytes.n > 0 ? 2 : 1);
+    target->host->buf_unref(body.buf);
     return WEIR_OK;
 }

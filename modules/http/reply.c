@@ -11,7 +11,6 @@
  */
 #include "edge.h"
 
-#define CHUNKS_MAX 24 /* pieces in one write; more go in several */
 #define ERROR_ROOM 4096
 
 /* ---- writing ---- */
@@ -21,7 +20,7 @@
 static int client_write(client_t *c, const weir_chunk_t *chunks, size_t n)
 {
     edge_t *edge = c->edge;
-    weir_chunk_t all[CHUNKS_MAX + 4];
+    weir_chunk_t all[EDGE_CHUNKS + 4];
     size_t count = 0;
     uint64_t bytes = 0;
     if (edge->out_of == c) {
@@ -56,10 +55,10 @@ static weir_slice_t chunk_size(char line[18], uint64_t n)
     return weir_slice(p, (size_t)(end - p));
 }
 
-/* Write a piece of the body in the reply's framing; `is_last` adds the end of it. At most CHUNKS_MAX pieces. */
-static int body_write(client_t *c, const weir_chunk_t *chunks, size_t n, bool is_last)
+/* Write a piece of the body in the reply's framing; `is_last` adds the end of it. At most EDGE_CHUNKS pieces. */
+static int body_frame(client_t *c, const weir_chunk_t *chunks, size_t n, bool is_last)
 {
-    weir_chunk_t all[CHUNKS_MAX + 3];
+    weir_chunk_t all[EDGE_CHUNKS + 3];
     char line[18];
     size_t count = 0;
     uint64_t bytes = 0;
@@ -78,6 +77,32 @@ static int body_write(client_t *c, const weir_chunk_t *chunks, size_t n, bool is
     else if (is_last)
         all[count++] = (weir_chunk_t){.bytes = WEIR_LIT("0\r\n\r\n")};
     return client_write(c, all, count);
+}
+
+/* A body that cannot be encoded any further is cut off, and its client sees that. */
+static int body_encode(client_t *c, const weir_chunk_t *chunks, size_t n, bool is_last)
+{
+    const weir_host_t *host = c->edge->host;
+    weir_pack_t how = is_last ? WEIR_PACK_END : c->is_events ? WEIR_PACK_FLUSH : WEIR_PACK_MORE;
+    weir_chunk_t packed;
+    if (c->is_cut)
+        return WEIR_OK;
+    if ((n > 0 || is_last) && host->encode(c->encoder, chunks, n, how, &packed) != WEIR_OK) {
+        host->log(WEIR_LOG_ERROR, "http: no memory to pack a reply; it is cut off");
+        c->is_cut = true;
+        c->is_keep = false;
+        return client_write(c, NULL, 0);
+    }
+    if (n == 0 && !is_last)
+        return client_write(c, NULL, 0);
+    int result = body_frame(c, &packed, packed.bytes.n > 0, is_last);
+    host->buf_unref(packed.buf);
+    return result;
+}
+
+static int body_write(client_t *c, const weir_chunk_t *chunks, size_t n, bool is_last)
+{
+    return c->encoder != NULL ? body_encode(c, chunks, n, is_last) : body_frame(c, chunks, n, is_last);
 }
 
 /* ---- heads ---- */
@@ -174,8 +199,11 @@ static bool is_event_stream(weir_slice_t type)
 static void head_own(client_t *c, uint16_t status, weir_slice_t type, weir_slice_t session, int64_t length,
                      bool has_body)
 {
+    coded_t coded = coding_of_own(c, type, length, has_body);
+    length = coded.name.n > 0 ? -1 : length;
     head_out_t *out = head_begin(c, status, weir_slice(NULL, 0), framing_for(c, has_body, length));
     out_date(c, out);
+    out_coding(out, &coded);
     c->is_events = is_event_stream(type);
     if (type.n > 0)
         out_field(out, WEIR_LIT("Content-Type"), type);
@@ -186,23 +214,39 @@ static void head_own(client_t *c, uint16_t status, weir_slice_t type, weir_slice
     head_end(c, out, status, length);
 }
 
-/* A server's head, rewritten. To a page of another origin it is weir that says who may read, for it is weir that checked. */
-static void head_of_server(client_t *c, const weir_reply_t *reply)
+/* Which of its fields do not pass. To a page of another origin it is weir that says who may read, for it is weir that checked. */
+static head_filter_t filter_of(const client_t *c, const weir_reply_t *reply, bool is_recoded)
 {
     static const weir_slice_t cors[] = {{"Access-Control-Allow-Origin", 27}};
-    const weir_head_t *head = reply->head;
     head_filter_t filter = {.ids = FIELDS_OF_A_CONNECTION | FIELD_BIT(WEIR_FIELD_MCP_SESSION_ID)};
     if (c->is_origin)
         filter = (head_filter_t){filter.ids, cors, 1};
-    head_out_t *out =
-        head_begin(c, reply->status, head->reason, framing_for(c, reply->has_body, reply->content_length));
+    if (reply->is_decoded)
+        filter.ids |= FIELD_BIT(WEIR_FIELD_CONTENT_ENCODING);
+    if (is_recoded)
+        filter.ids |= FIELD_BIT(WEIR_FIELD_ETAG);
+    return filter;
+}
+
+/* A server's head, rewritten. */
+static void head_of_server(client_t *c, const weir_reply_t *reply)
+{
+    const weir_head_t *head = reply->head;
+    coded_t coded = coding_of_server(c, reply);
+    bool is_recoded = coded.name.n > 0 || reply->is_decoded;
+    int64_t length = coded.name.n > 0 ? -1 : reply->content_length;
+    head_filter_t filter = filter_of(c, reply, is_recoded);
+    head_out_t *out = head_begin(c, reply->status, head->reason, framing_for(c, reply->has_body, length));
     if (head->known[WEIR_FIELD_DATE] < 0)
         out_date(c, out);
     head_copy(out, head, &filter);
+    out_coding(out, &coded);
+    if (is_recoded)
+        out_weak_etag(out, head);
     if (reply->session_token.n > 0)
         out_field(out, WEIR_LIT("Mcp-Session-Id"), reply->session_token);
     c->is_events = is_event_stream(weir_head_value(head, WEIR_FIELD_CONTENT_TYPE));
-    head_end(c, out, reply->status, reply->content_length);
+    head_end(c, out, reply->status, length);
 }
 
 /* ---- replies as bytes ---- */
@@ -224,7 +268,7 @@ int edge_reply_bytes(weir_exchange_t *ex, const weir_chunk_t *chunks, size_t n)
     client_t *c = ex->client;
     int result = WEIR_OK;
     do {
-        size_t some = n < CHUNKS_MAX ? n : CHUNKS_MAX;
+        size_t some = n < EDGE_CHUNKS ? n : EDGE_CHUNKS;
         result = body_write(c, chunks, some, false);
         chunks += some;
         n -= some;
@@ -280,7 +324,7 @@ static weir_buf_t *one_line(const client_t *c, const weir_chunk_t *parts, size_t
 
 static int event_write_parts(client_t *c, const weir_chunk_t *parts, size_t n, weir_slice_t id, bool is_last)
 {
-    weir_chunk_t all[CHUNKS_MAX];
+    weir_chunk_t all[EDGE_CHUNKS];
     size_t count = 0;
     if (id.n > 0) {
         all[count++] = (weir_chunk_t){.bytes = WEIR_LIT("id: ")};
@@ -298,7 +342,7 @@ static int event_write_parts(client_t *c, const weir_chunk_t *parts, size_t n, w
 static int event_write(client_t *c, const weir_chunk_t *parts, size_t n, weir_slice_t id, bool is_last)
 {
     weir_chunk_t line;
-    if (n + 5 <= CHUNKS_MAX && !has_line_break(parts, n))
+    if (n + 5 <= EDGE_CHUNKS && !has_line_break(parts, n))
         return event_write_parts(c, parts, n, id, is_last);
     weir_buf_t *buf = one_line(c, parts, n, &line);
     if (buf == NULL)
@@ -314,6 +358,8 @@ static void answer_write(client_t *c, weir_exchange_t *ex, const weir_chunk_t *p
     uint16_t status = ex->reply_status == 0 ? 200 : ex->reply_status;
     head_own(c, status, WEIR_LIT("application/json"), ex->session_grant, (int64_t)chunks_size(parts, n), true);
     (void)edge_reply_bytes(ex, parts, n);
+    if (c->framing == FRAMING_CHUNKED) /* packed, its length was not known before */
+        (void)body_write(c, NULL, 0, true);
 }
 
 int edge_reply_message(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n, weir_slice_t event_id, bool is_final)
@@ -339,10 +385,20 @@ int edge_reply_message(weir_exchange_t *ex, const weir_chunk_t *parts, size_t n,
 
 /* ---- failures ---- */
 
-static void out_failure_fields(head_out_t *out, const weir_failure_t *failure)
+/* Why this is no complaint about the type (RFC 9110 12.5.3). */
+static void out_codings_taken(const client_t *c, head_out_t *out)
+{
+    char names[256];
+    size_t n = c->edge->host->coding_names(names, sizeof(names));
+    out_field(out, WEIR_LIT("Accept-Encoding"), n > 0 ? weir_slice(names, n) : WEIR_LIT("identity"));
+}
+
+static void out_failure_fields(const client_t *c, head_out_t *out, const weir_failure_t *failure)
 {
     if (failure->status == 405)
         OUT_LIT(out, "Allow: POST, GET, DELETE, OPTIONS\r\n");
+    if (failure->reason == WEIR_REASON_BAD_CODING)
+        out_codings_taken(c, out);
     if (failure->retry_after_s == 0)
         return;
     OUT_LIT(out, "Retry-After: ");
@@ -376,7 +432,7 @@ static void failure_reply(client_t *c, const weir_exchange_t *ex, const weir_fai
     head_out_t *out = head_begin(c, failure->status, weir_slice(NULL, 0), FRAMING_LENGTH);
     out_date(c, out);
     out_field(out, WEIR_LIT("Content-Type"), buf != NULL ? WEIR_LIT("application/json") : WEIR_LIT("text/plain"));
-    out_failure_fields(out, failure);
+    out_failure_fields(c, out, failure);
     head_end(c, out, failure->status, length);
     (void)body_write(c, body, is_head ? 0 : n, true);
     c->edge->host->buf_unref(buf);

@@ -83,7 +83,7 @@ static weir_reason_t check_length(client_t *c, weir_error_t *err)
 
 weir_reason_t request_check_head(client_t *c, weir_error_t *err)
 {
-    static const check_t checks[] = {check_host, check_origin, check_method, check_type, check_length};
+    static const check_t checks[] = {check_host, check_origin, check_method, check_type, check_length, coding_check};
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
         weir_reason_t reason = checks[i](c, err);
         if (reason != WEIR_REASON_NONE)

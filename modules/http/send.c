@@ -1,4 +1,6 @@
-/* send.c: the head of a request as a server gets it: the client's end-to-end fields, and what weir has to say itself. */
+/* send.c: a request as a server gets it: the client's end-to-end fields, and what weir has to say itself; its body, which is the
+ * client's own, or packed.
+ */
 #include "server.h"
 
 #include "mirror.h"
@@ -101,18 +103,32 @@ static void out_origin_of_request(head_out_t *out, const target_t *target, const
         out_forwarded(out, ex, host);
 }
 
-/* The client's own fields. A reply that has to be read here must not come compressed. */
+/* Whoever reads the reply says how it may come: what is read here comes best as it is, unless bytes are to be saved on this way. */
+static bool is_read_here(const weir_exchange_t *ex)
+{
+    return ex->wants_messages || ex->is_watched;
+}
+
+static void out_accept_encoding(head_out_t *out, const target_t *target)
+{
+    char names[256];
+    size_t n = target->codings == NULL ? 0 : target->host->coding_names(names, sizeof(names));
+    out_field(out, WEIR_LIT("Accept-Encoding"), n > 0 ? weir_slice(names, n) : WEIR_LIT("identity"));
+}
+
+/* The client's own fields. The coding of its body has been taken off. */
 static void out_client_fields(head_out_t *out, const target_t *target, const weir_exchange_t *ex)
 {
-    static const weir_slice_t accept_encoding[] = {{"Accept-Encoding", 15}};
     uint64_t ids = FIELDS_OF_A_CONNECTION | FIELD_BIT(WEIR_FIELD_HOST) | FIELD_BIT(WEIR_FIELD_EXPECT) |
-                   FIELD_BIT(WEIR_FIELD_MCP_SESSION_ID);
+                   FIELD_BIT(WEIR_FIELD_MCP_SESSION_ID) | FIELD_BIT(WEIR_FIELD_CONTENT_ENCODING);
+    if (is_read_here(ex))
+        ids |= FIELD_BIT(WEIR_FIELD_ACCEPT_ENCODING);
     if (tells_x(target))
         ids |= FIELD_BIT(WEIR_FIELD_X_FORWARDED_FOR) | FIELD_BIT(WEIR_FIELD_X_FORWARDED_HOST) |
                FIELD_BIT(WEIR_FIELD_X_FORWARDED_PROTO);
     if (tells_rfc(target))
         ids |= FIELD_BIT(WEIR_FIELD_FORWARDED);
-    head_filter_t filter = {ids, accept_encoding, ex->wants_messages || ex->is_watched ? 1 : 0};
+    head_filter_t filter = {.ids = ids};
     head_copy(out, ex->head, &filter);
 }
 
@@ -139,7 +155,47 @@ static void out_own_fields(head_out_t *out, const weir_host_t *host, weir_exchan
         mirror_out_name(host, ex, out);
 }
 
-int send_head(target_t *target, weir_exchange_t *ex)
+/* ---- the body ---- */
+
+/* Packed as the first of the codings that are offered, for a request cannot ask which is taken. False: it goes as it is. */
+static bool body_pack(const target_t *target, const weir_chunk_t *plain, weir_chunk_t *packed)
+{
+    const weir_host_t *host = target->host;
+    const weir_codings_t *codings = target->codings;
+    if (codings == NULL || plain->bytes.n < codings->min_size || plain->bytes.n == 0)
+        return false;
+    weir_encoder_t *encoder = host->encoder_new(codings, &codings->items[0], false);
+    if (encoder == NULL)
+        return false;
+    int rc = host->encode(encoder, plain, 1, WEIR_PACK_END, packed);
+    host->encoder_free(encoder);
+    if (rc == WEIR_OK && packed->bytes.n < plain->bytes.n)
+        return true;
+    host->buf_unref(packed->buf);
+    return false;
+}
+
+static void out_body_fields(head_out_t *out, const target_t *target, bool is_packed, size_t length)
+{
+    if (is_packed)
+        out_field(out, WEIR_LIT("Content-Encoding"), target->codings->items[0].codec->coding);
+    OUT_LIT(out, "Content-Length: ");
+    out_number(out, length);
+    OUT_LIT(out, "\r\n");
+}
+
+/* Its reference is the caller's. */
+static bool body_find(const target_t *target, const weir_exchange_t *ex, weir_chunk_t *body)
+{
+    if (ex->verb == WEIR_VERB_MESSAGE && body_pack(target, &ex->body, body))
+        return true;
+    *body = ex->verb == WEIR_VERB_MESSAGE ? ex->body : (weir_chunk_t){.buf = NULL};
+    if (body->buf != NULL)
+        target->host->buf_ref(body->buf);
+    return false;
+}
+
+int send_prepare(target_t *target, weir_exchange_t *ex, weir_chunk_t *body)
 {
     head_out_t *out = &target->out;
     out->n = 0;
@@ -149,14 +205,14 @@ int send_head(target_t *target, weir_exchange_t *ex)
         out_client_fields(out, target, ex);
     else
         out_own_fields(out, target->host, ex);
+    if (is_read_here(ex))
+        out_accept_encoding(out, target);
     out_origin_of_request(out, target, ex);
     if (ex->server_session.n > 0)
         out_field(out, WEIR_LIT("Mcp-Session-Id"), ex->server_session);
-    if (ex->verb == WEIR_VERB_MESSAGE) {
-        OUT_LIT(out, "Content-Length: ");
-        out_number(out, ex->body.bytes.n);
-        OUT_LIT(out, "\r\n");
-    }
+    bool is_packed = body_find(target, ex, body);
+    if (ex->verb == WEIR_VERB_MESSAGE)
+        out_body_fields(out, target, is_packed, body->bytes.n);
     OUT_LIT(out, "\r\n");
     return out->is_over ? WEIR_EFAIL : WEIR_OK;
 }

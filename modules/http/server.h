@@ -33,18 +33,20 @@ typedef struct target {
     const weir_host_t *host;
     const upstream_options_t *options;
     weir_timeouts_t *idle_timeouts;
-    weir_url_t url;   /* points into the option's text */
-    char *name;       /* "10.0.0.11:3000" */
-    head_out_t out;   /* the head of a request, while it is built */
-    weir_head_t head; /* of a reply, while the host is told of it */
+    weir_url_t url;                /* points into the option's text */
+    char *name;                    /* "10.0.0.11:3000" */
+    head_out_t out;                /* the head of a request, while it is built */
+    const weir_codings_t *codings; /* for the bodies of requests; NULL: they go as they are */
+    weir_head_t head;              /* of a reply, while the host is told of it */
 } target_t;
 
 /* server.c */
 int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err);
 void server_close(weir_server_t *server);
 
-/* send.c: build the head of the request into target.out; WEIR_EFAIL when it does not fit. */
-int send_head(target_t *target, weir_exchange_t *ex);
+/* send.c: build the head of the request into target.out, and find its body: packed where that is configured and pays. The body's
+ * buffer is the caller's to give back. WEIR_EFAIL when the head does not fit. */
+int send_prepare(target_t *target, weir_exchange_t *ex, weir_chunk_t *body);
 
 /* link.c */
 int conn_open(weir_link_t *link, weir_error_t *err);

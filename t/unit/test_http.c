@@ -153,6 +153,18 @@ static bool fake_is_shared(const weir_listener_t *listener)
     return false;
 }
 
+static const weir_codings_t *fake_listener_codings(const weir_listener_t *listener)
+{
+    (void)listener;
+    return NULL;
+}
+
+static const weir_codings_t *fake_upstream_codings(const weir_upstream_t *upstream)
+{
+    (void)upstream;
+    return NULL;
+}
+
 static void quiet(weir_level_t level, const char *format, ...)
 {
     (void)level, (void)format;
@@ -268,6 +280,8 @@ static int begin(void **state)
     w.host.exchange_alloc = fake_alloc;
     w.host.guard_host = fake_guard_host;
     w.host.listener_is_shared = fake_is_shared;
+    w.host.listener_codings = fake_listener_codings;
+    w.host.upstream_codings = fake_upstream_codings;
     w.host.link_up = fake_up;
     w.host.link_down = fake_down;
     w.host.link_free_again = fake_free_again;

@@ -500,12 +500,15 @@ static const struct {
     weir_field_id_t id;
 } known_fields[] = {
     {"Accept", WEIR_FIELD_ACCEPT},
+    {"Accept-Encoding", WEIR_FIELD_ACCEPT_ENCODING},
     {"Authorization", WEIR_FIELD_AUTHORIZATION},
+    {"Cache-Control", WEIR_FIELD_CACHE_CONTROL},
     {"Connection", WEIR_FIELD_CONNECTION},
     {"Content-Encoding", WEIR_FIELD_CONTENT_ENCODING},
     {"Content-Length", WEIR_FIELD_CONTENT_LENGTH},
     {"Content-Type", WEIR_FIELD_CONTENT_TYPE},
     {"Date", WEIR_FIELD_DATE},
+    {"ETag", WEIR_FIELD_ETAG},
     {"Expect", WEIR_FIELD_EXPECT},
     {"Forwarded", WEIR_FIELD_FORWARDED},
     {"Host", WEIR_FIELD_HOST},
@@ -526,6 +529,7 @@ static const struct {
     {"Trailer", WEIR_FIELD_TRAILER},
     {"Transfer-Encoding", WEIR_FIELD_TRANSFER_ENCODING},
     {"Upgrade", WEIR_FIELD_UPGRADE},
+    {"Vary", WEIR_FIELD_VARY},
     {"Via", WEIR_FIELD_VIA},
     {"X-Forwarded-For", WEIR_FIELD_X_FORWARDED_FOR},
     {"X-Forwarded-Host", WEIR_FIELD_X_FORWARDED_HOST},

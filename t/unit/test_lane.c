@@ -116,6 +116,8 @@ typedef struct compress_options {
     uint64_t min_size;
     bool is_adaptive;
     double budget;
+    weir_strings_t codings;
+    int64_t max_open;
 } compress_options_t;
 
 static struct {
@@ -274,7 +276,8 @@ static void whatever_goes_in_comes_out_in_order_with_every_joiner_and_every_code
     static const char *const codecs[] = {NULL, "lz4", "zstd", "gzip"};
     for (unsigned round = 0; round < 360; round++) {
         batch_options_t batch = {1 + number(90), 512 + number(100000), 0, number(2) == 0};
-        compress_options_t compress = {codecs[round % 4], "zstd", 0, 1 + number(3000), number(2) == 0, 0.2};
+        compress_options_t compress = {codecs[round % 4], "zstd", 0,         1 + number(3000),
+                                       number(2) == 0,    0.2,    {NULL, 0}, 1};
         const weir_joiner_t *joiner = joiners[round / 4 % 3];
         if (number(4) > 0)
             chain_add("batch", &batch);
@@ -450,7 +453,7 @@ static void a_payload_that_would_grow_is_sent_as_it_is(void **state)
         char noise[4100] = "{\"x\":\"";
         for (size_t k = 6; k < 4096; k++)
             noise[k] = (char)(128 + number(128));
-        compress_options_t options = {codecs[i], "zstd", 0, 1, false, 0.2};
+        compress_options_t options = {codecs[i], "zstd", 0, 1, false, 0.2, {NULL, 0}, 1};
         chain_add("compress", &options);
         lane_open(joiner_of(WEIR_JOIN_LINES));
         say(noise);
@@ -466,7 +469,7 @@ static void what_is_smaller_than_min_size_is_not_packed_and_what_is_not_is(void 
     (void)state;
     char text[2000] = "";
     memset(text, 'x', sizeof(text) - 1);
-    compress_options_t options = {"lz4", "zstd", 0, 1024, false, 0.2};
+    compress_options_t options = {"lz4", "zstd", 0, 1024, false, 0.2, {NULL, 0}, 1};
     chain_add("compress", &options);
     lane_open(joiner_of(WEIR_JOIN_LINES));
     text[1023] = '\0';
@@ -495,7 +498,7 @@ static void adaptive_takes_what_the_budget_allows(void **state)
     for (unsigned is_poor = 0; is_poor < 2; is_poor++) {
         char *text = malloc(9000);
         size_t n = message_make(text, 8000, 1, false);
-        compress_options_t options = {"lz4", "zstd", 0, 1024, true, is_poor ? 0.0000001 : 1.0};
+        compress_options_t options = {"lz4", "zstd", 0, 1024, true, is_poor ? 0.0000001 : 1.0, {NULL, 0}, 1};
         weir_chunk_t part = {.bytes = weir_slice(text, n)};
         const weir_codec_t *expected = is_poor ? NULL : codec_named("zstd");
         chain_add("compress", &options);
@@ -611,7 +614,7 @@ static void a_bomb_in_a_frame_is_stopped(void **state)
     (void)state;
     static const char *const codecs[] = {"lz4", "zstd", "gzip"};
     for (size_t i = 0; i < 3; i++) {
-        compress_options_t options = {codecs[i], "zstd", 0, 1, false, 0.2};
+        compress_options_t options = {codecs[i], "zstd", 0, 1, false, 0.2, {NULL, 0}, 1};
         chain_add("compress", &options);
         lane_open(joiner_of(WEIR_JOIN_LINES));
         char *zeros = calloc(1, 8 * LIMIT);

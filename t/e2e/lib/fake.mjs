@@ -80,9 +80,9 @@ export async function startFake(server = net.createServer(), at) {
 export const quiet = { min: 0, health_check: 0, grow_above: 1, shrink_below: 0 };
 
 /* Scenes with a fake server and an upstream each, all behind one weir with one worker. `scene(name, play, options)`: `play` gets
- * { weir, server, url, client() }. Of the options, `upstream`, `server` and `pool` are added to the configuration of its upstream;
- * `listener` makes one of its own; `fake()` makes the server, `at` says where it listens, `url(port)` how it is reached. */
-export function scenesWithServers(configuration = {}) {
+ * { weir, server, url, client() }. Of the options, `upstream`, `server` and `pool` are added to the configuration of its upstream,
+ * `chain` to its chain; `listener` makes one of its own (else they share one, to which `common` is added); `fake()` makes the server, `at` says where it listens, `url(port)` how it is reached. */
+export function scenesWithServers(configuration = {}, common = {}) {
     const scenes = [];
     const world = {};
     before(async () => {
@@ -100,13 +100,13 @@ export function scenesWithServers(configuration = {}) {
                 reply_timeout: '20s',
                 ...options.upstream,
                 servers: [{ url, ...options.server }],
-                chain: [{ pool }]
+                chain: [{ pool }, ...(options.chain ?? [])]
             };
-            const route = { path: '/mcp', upstream: `s${n}` };
+            const route = { path: options.path ?? '/mcp', upstream: `s${n}` };
             if (options.listener) listeners[`l${n}`] = { ...listener, ...options.listener, routes: [route] };
             else routes.push({ ...route, path: `/s${n}` });
         });
-        if (routes.length) listeners.all = { ...listener, routes };
+        if (routes.length) listeners.all = { ...listener, ...common, routes };
         const all = {
             workers: 1,
             log: { level: 'info', file: 'stderr' },

@@ -153,10 +153,14 @@ export class Wire {
         return bytes;
     }
 
-    async body() {
+    async bytes() {
         const pieces = [];
         for (let piece; (piece = await this.piece()) !== null; ) pieces.push(piece);
-        return Buffer.concat(pieces).toString();
+        return Buffer.concat(pieces);
+    }
+
+    async body() {
+        return (await this.bytes()).toString();
     }
 
     /* The next server-sent event, or null at the end of the stream. */
@@ -191,7 +195,8 @@ export class Connection extends Wire {
             all['content-length'] ??= Buffer.byteLength(body);
         }
         const lines = Object.entries(all).filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}\r\n`);
-        this.write(`${method} ${this.target} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`);
+        const head = Buffer.from(`${method} ${this.target} HTTP/1.1\r\n${lines.join('')}\r\n`);
+        this.write(Buffer.concat([head, Buffer.from(body ?? '')]));
         return this;
     }
 
