@@ -80,10 +80,20 @@ static const json_t *named(const json_t *list, const char *key, const char *name
     return NULL;
 }
 
-/* What a module of the upstream's chain keeps of a server. */
-static const json_t *server_at(const json_t *upstream, const char *module, const char *group, const char *server)
+/* The module of the upstream's chain that keeps such a group: known by what it says, whatever its name is. */
+static const json_t *keeper_of(const json_t *upstream, const char *group)
 {
-    return json_object_get(at(named(json_object_get(upstream, "chain"), "module", module), group), server);
+    const json_t *module;
+    size_t i;
+    json_array_foreach(json_object_get(upstream, "chain"), i,
+                       module) if (json_object_get(module, group) != NULL) return module;
+    return NULL;
+}
+
+/* What is kept there of a server. */
+static const json_t *server_at(const json_t *upstream, const char *group, const char *server)
+{
+    return json_object_get(at(keeper_of(upstream, group), group), server);
 }
 
 /* ---- cells ---- */
@@ -182,8 +192,8 @@ static void titles_write(table_t *table)
 static void server_line(table_t *table, const json_t *server, const json_t *upstream, const json_t *before)
 {
     const char *name = json_string_value(json_object_get(server, "name"));
-    const json_t *pooled = server_at(upstream, "pool", "servers", name);
-    const char *state = json_string_value(at(server_at(upstream, "breaker", "circuits", name), "state"));
+    const json_t *pooled = server_at(upstream, "servers", name);
+    const char *state = json_string_value(at(server_at(upstream, "circuits", name), "state"));
     line_t line;
     line_begin(&line, "  ", name == NULL ? "?" : name);
     if (pooled != NULL) {
@@ -192,7 +202,7 @@ static void server_line(table_t *table, const json_t *server, const json_t *upst
         cell(&line, COLUMN_HEALTH, number_at(pooled, "ejected_now") > 0 ? "ejected" : "%.2f",
              number_at(pooled, "score/total"));
         cell_messages(&line, table, number_at(pooled, "requests"),
-                      number_at(server_at(before, "pool", "servers", name), "requests"));
+                      number_at(server_at(before, "servers", name), "requests"));
         cell(&line, COLUMN_FAILED, "%.0f", number_at(pooled, "errors"));
     }
     if (state != NULL)
@@ -255,7 +265,7 @@ static void cell_ratio(line_t *line, const json_t *row)
 
 static void row_line(table_t *table, const char *name, const json_t *row, const json_t *before)
 {
-    const json_t *chain = at(row, "chain"), *pool = named(chain, "module", "pool");
+    const json_t *pool = keeper_of(row, "servers");
     line_t line;
     line_begin(&line, "", name);
     if (pool != NULL)
@@ -269,7 +279,7 @@ static void row_line(table_t *table, const char *name, const json_t *row, const 
     if (at(row, "waiting") != NULL)
         cell(&line, COLUMN_WAIT, "%.0f", number_at(row, "waiting"));
     cell_health(&line, pool);
-    cell_circuits(&line, named(chain, "module", "breaker"));
+    cell_circuits(&line, keeper_of(row, "circuits"));
     cell_messages(&line, table, messages_of(row), messages_of(before));
     cell_ratio(&line, row);
     cell_latency(&line, row, before);

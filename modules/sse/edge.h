@@ -78,15 +78,21 @@ typedef struct visit {
 #define ENDPOINT_NAME "sse_session"
 
 /* visit.c */
-void visit_release(visit_t *v); /* after whatever may have ended it */
 void visit_open(edge_t *edge, weir_stream_t *stream);
 /* Take a stream over whose head, and what was read behind it, are `bytes`. */
 void visit_adopt(edge_t *edge, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes, size_t head_n);
+/* visit_state.c: the one place where a visit changes its state. */
 void visit_move(visit_t *v, visit_state_t state);
+void visit_release(visit_t *v); /* after whatever may have ended it */
+void visit_close(visit_t *v);   /* at once; what is queued is lost */
 /* Close when what is queued has been written. Harmless on one that has gone. */
 void visit_finish(visit_t *v);
+/* Its stream is its own no more. */
+void visit_forget(visit_t *v);
 /* The request at hand has been answered. */
 void visit_answered(visit_t *v);
+/* What was kept of a request goes back. */
+void request_forget(visit_t *v);
 
 /* request.c */
 typedef enum ask {
@@ -101,7 +107,6 @@ ask_t request_ask(const edge_t *edge, const weir_head_t *head);
 weir_reason_t request_check(const edge_t *edge, const weir_head_t *head, ask_t ask, weir_error_t *err);
 /* Note what is needed of a head after it has gone. False: no memory. */
 bool request_note(visit_t *v, const weir_head_t *head);
-void request_forget(visit_t *v);
 /* Refuse as an exchange, so that it is logged and answered like any other. `head` NULL: it has gone. */
 __attribute__((format(printf, 4, 5))) void request_refuse(visit_t *v, const weir_head_t *head, weir_reason_t reason,
                                                           const char *format, ...);
@@ -110,8 +115,6 @@ void request_post(visit_t *v);
 
 /* stream.c */
 void stream_begin(visit_t *v, const weir_head_t *head);
-/* The end of one, for whatever reason. */
-void stream_end(visit_t *v);
 void stream_heartbeat(visit_t *v);
 void stream_drained(visit_t *v);
 /* Its client may be given messages again. */
@@ -127,7 +130,6 @@ void reply_fail(weir_exchange_t *ex, const weir_failure_t *failure);
 void reply_stream(visit_t *v, const weir_head_t *head, weir_slice_t path, weir_slice_t address);
 int reply_event(visit_t *v, const weir_chunk_t *parts, size_t n);
 void reply_comment(visit_t *v);
-void reply_stream_end(visit_t *v);
 
 /* edge.c */
 extern const weir_accept_t sse_accept;

@@ -213,10 +213,3 @@ void reply_comment(visit_t *v)
     weir_chunk_t comment = {.bytes = WEIR_LIT(":\n\n")};
     (void)events_write(v, &comment, 1);
 }
-
-void reply_stream_end(visit_t *v)
-{
-    weir_chunk_t last = {.bytes = WEIR_LIT("0\r\n\r\n")};
-    if (v->minor > 0)
-        (void)visit_write(v, &last, 1);
-}

@@ -170,16 +170,6 @@ bool request_note(visit_t *v, const weir_head_t *head)
            keep(&v->origin, weir_head_value(head, WEIR_FIELD_ORIGIN));
 }
 
-void request_forget(visit_t *v)
-{
-    v->edge->host->buf_unref(v->body);
-    v->body = NULL;
-    v->message = (weir_chunk_t){{NULL, 0}, NULL};
-    free(v->authorization);
-    free(v->origin);
-    v->authorization = v->origin = NULL;
-}
-
 /* ---- refusals ---- */
 
 void request_refuse(visit_t *v, const weir_head_t *head, weir_reason_t reason, const char *format, ...)

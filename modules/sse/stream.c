@@ -46,13 +46,6 @@ static int letter_keep(visit_t *v, weir_slice_t bytes)
     return WEIR_OK;
 }
 
-static void letter_drop(visit_t *v, letter_t *letter)
-{
-    weir_list_remove(&letter->node);
-    v->waiting -= letter->n;
-    free(letter);
-}
-
 static int box_take(void *owner, const weir_chunk_t *message)
 {
     visit_t *v = owner;
@@ -122,18 +115,6 @@ void stream_begin(visit_t *v, const weir_head_t *head)
     host->buf_unref(v->in);
     v->in = NULL;
     v->from = v->to = 0;
-}
-
-void stream_end(visit_t *v)
-{
-    const weir_host_t *host = v->edge->host;
-    v->edge->nstreams--;
-    host->postbox_close(v->box);
-    v->box = NULL;
-    while (!weir_list_empty(&v->letters))
-        letter_drop(v, WEIR_CONTAINER(v->letters.next, letter_t, node));
-    host->client_gone(v->client);
-    v->client = NULL;
 }
 
 void stream_heartbeat(visit_t *v)

@@ -21,68 +21,6 @@
 
 #include "edge.h"
 
-/* ---- states and the end ---- */
-
-void visit_move(visit_t *v, visit_state_t state)
-{
-    edge_t *edge = v->edge;
-    const weir_host_t *host = edge->host;
-    weir_timeouts_t *timeouts[] = {
-        [VISIT_IDLE] = edge->idle_timeouts, [VISIT_HEAD] = edge->header_timeouts, [VISIT_BODY] = edge->body_timeouts,
-        [VISIT_WAIT] = edge->body_timeouts, [VISIT_STREAM] = edge->heartbeats,
-    };
-    v->state = (uint8_t)state;
-    if (state == VISIT_GONE)
-        host->timer_stop(&v->timer);
-    else
-        host->timer_start(timeouts[state], &v->timer);
-}
-
-void visit_release(visit_t *v)
-{
-    if (v->depth > 0 || v->stream != NULL)
-        return;
-    free(v);
-}
-
-static void visit_forget(visit_t *v)
-{
-    const weir_host_t *host = v->edge->host;
-    bool was_stream = v->state == VISIT_STREAM;
-    v->stream = NULL;
-    visit_move(v, VISIT_GONE);
-    host->timer_stop(&v->go_on);
-    host->post_forget(&v->post);
-    request_forget(v);
-    host->buf_unref(v->in);
-    v->in = NULL;
-    weir_list_remove(&v->node);
-    v->edge->nvisits--;
-    v->depth++;
-    if (was_stream)
-        stream_end(v);
-    v->depth--;
-    visit_release(v);
-}
-
-void visit_finish(visit_t *v)
-{
-    if (v->stream == NULL)
-        return;
-    if (v->state == VISIT_STREAM)
-        reply_stream_end(v);
-    v->edge->host->stream_finish(v->stream);
-    visit_forget(v);
-}
-
-static void visit_close(visit_t *v)
-{
-    if (v->stream == NULL)
-        return;
-    v->edge->host->stream_close(v->stream);
-    visit_forget(v);
-}
-
 /* ---- the buffer ---- */
 
 static void visit_pause(visit_t *v, bool is_paused)
@@ -346,19 +284,6 @@ static void visit_run(visit_t *v)
         [VISIT_IDLE] = idle_step, [VISIT_HEAD] = head_step, [VISIT_BODY] = body_step, [VISIT_GONE] = NULL};
     while (v->stream != NULL && steps[v->state] != NULL && steps[v->state](v))
         ;
-}
-
-/* The next request may be here already; whoever is on the stack is done with this one first. */
-void visit_answered(visit_t *v)
-{
-    request_forget(v);
-    if (!v->is_keep) {
-        visit_finish(v);
-        return;
-    }
-    visit_move(v, VISIT_IDLE);
-    if (v->depth == 0)
-        v->edge->host->timer_at_turn_end(&v->go_on);
 }
 
 /* ---- events ---- */
