@@ -3,8 +3,8 @@
  *
  *   LINKS    in use / open                  MSG/S   requests, or where messages have frames all that these carried, a second;
  *   WAIT     exchanges that wait for one            without an earlier look: MESSAGES, since weir started
- *   HEALTH   the score; of an upstream      P50     how long answers take; P99 likewise
- *            that of its worst server       RATIO   bytes before by bytes after compression
+ *   HEALTH   the score of open links; of    P50     how long answers take; P99 likewise
+ *            an upstream its worst server's RATIO   bytes before by bytes after compression
  *   CIRCUIT  of the breaker                 FLIGHT  exchanges under way
  *                                           FAILED  exchanges without an answer; of a server: those that it failed
  */
@@ -152,10 +152,14 @@ static void cell_messages(line_t *line, const table_t *table, double now, double
         cell(line, COLUMN_MESSAGES, "%.0f", (now >= before ? now - before : now) / table->frame->seconds);
 }
 
+static double open_links(const json_t *counted)
+{
+    return number_at(counted, "links") - number_at(counted, "connecting");
+}
+
 static void cell_links(line_t *line, const json_t *counted)
 {
-    cell(line, COLUMN_LINKS, "%.0f/%.0f", number_at(counted, "busy"),
-         number_at(counted, "links") - number_at(counted, "connecting"));
+    cell(line, COLUMN_LINKS, "%.0f/%.0f", number_at(counted, "busy"), open_links(counted));
 }
 
 /* ---- lines ---- */
@@ -199,8 +203,10 @@ static void server_line(table_t *table, const json_t *server, const json_t *upst
     if (pooled != NULL) {
         cell_links(&line, pooled);
         cell(&line, COLUMN_FLIGHT, "%.0f", number_at(pooled, "in_flight"));
-        cell(&line, COLUMN_HEALTH, number_at(pooled, "ejected_now") > 0 ? "ejected" : "%.2f",
-             number_at(pooled, "score/total"));
+        if (number_at(pooled, "ejected_now") > 0)
+            cell(&line, COLUMN_HEALTH, "ejected");
+        else if (open_links(pooled) > 0)
+            cell(&line, COLUMN_HEALTH, "%.2f", number_at(pooled, "score/total"));
         cell_messages(&line, table, number_at(pooled, "requests"),
                       number_at(server_at(before, "servers", name), "requests"));
         cell(&line, COLUMN_FAILED, "%.0f", number_at(pooled, "errors"));
@@ -217,8 +223,11 @@ static void cell_health(line_t *line, const json_t *pool)
     double worst = 2;
     const char *name;
     json_t *server;
-    json_object_foreach((json_t *)at(pool, "servers"), name, server) if (number_at(server, "score/total") < worst)
-        worst = number_at(server, "score/total");
+    json_object_foreach((json_t *)at(pool, "servers"), name, server)
+    {
+        if (open_links(server) > 0 && number_at(server, "score/total") < worst)
+            worst = number_at(server, "score/total");
+    }
     if (worst <= 1)
         cell(line, COLUMN_HEALTH, "%.2f", worst);
 }

@@ -15,7 +15,8 @@ let servers, weir, file;
 before(async () => {
     servers = [await new Moody().start(), await new Moody().start()];
     const kept = { transport: 'stdio', command: demo.stdio, chain: [{ pool: { min: 0 } }, { batch: { max_delay: 0 } }] };
-    weir = await startTeam(servers, { chain, modules: ['batch'], upstreams: { kept } });
+    const gone = { transport: 'http', servers: [{ url: 'http://127.0.0.1:1/mcp' }], chain: [{ pool: { min: 0 } }] };
+    weir = await startTeam(servers, { chain, modules: ['batch'], upstreams: { kept, gone } });
     file = `${weir.folder}/asked.yaml`;
     writeFileSync(file, readFileSync(weir.file, 'utf8').replace('"127.0.0.1:0"', JSON.stringify(new URL(weir.admin('/')).host)));
     servers[1].mood = 'failing';
@@ -46,7 +47,8 @@ test('status: a_table_has_a_line_for_each_upstream_and_each_server', async () =>
     assert.match(head, /^weir \d+\.\d+\.\d+, configuration 1, 0 clients$/);
     const rows = read(lines);
     const [good, bad] = servers.map(({ name }) => rows[name]);
-    assert.deepEqual(Object.keys(rows), ['team', servers[0].name, servers[1].name, 'kept']);
+    assert.deepEqual(Object.keys(rows), ['team', servers[0].name, servers[1].name, 'kept', 'gone']);
+    assert.equal(rows.gone.HEALTH, '-', 'without a link there is nothing to judge');
     for (const row of [rows.team, good, bad, rows.kept]) {
         for (const title of ['P50', 'P99']) {
             assert.match(row[title], time);
