@@ -15,8 +15,7 @@ let servers, weir, file;
 before(async () => {
     servers = [await new Moody().start(), await new Moody().start()];
     const kept = { transport: 'stdio', command: demo.stdio, chain: [{ pool: { min: 0 } }, { batch: { max_delay: 0 } }] };
-    const gone = { transport: 'http', servers: [{ url: 'http://127.0.0.1:1/mcp' }], chain: [{ pool: { min: 0 } }] };
-    weir = await startTeam(servers, { chain, modules: ['batch'], upstreams: { kept, gone } });
+    weir = await startTeam(servers, { chain, modules: ['batch'], upstreams: { kept } });
     file = `${weir.folder}/asked.yaml`;
     writeFileSync(file, readFileSync(weir.file, 'utf8').replace('"127.0.0.1:0"', JSON.stringify(new URL(weir.admin('/')).host)));
     servers[1].mood = 'failing';
@@ -47,8 +46,7 @@ test('status: a_table_has_a_line_for_each_upstream_and_each_server', async () =>
     assert.match(head, /^weir \d+\.\d+\.\d+, configuration 1, 0 clients$/);
     const rows = read(lines);
     const [good, bad] = servers.map(({ name }) => rows[name]);
-    assert.deepEqual(Object.keys(rows), ['team', servers[0].name, servers[1].name, 'kept', 'gone']);
-    assert.equal(rows.gone.HEALTH, '-', 'without a link there is nothing to judge');
+    assert.deepEqual(Object.keys(rows), ['team', servers[0].name, servers[1].name, 'kept']);
     for (const row of [rows.team, good, bad, rows.kept]) {
         for (const title of ['P50', 'P99']) {
             assert.match(row[title], time);
@@ -61,6 +59,22 @@ test('status: a_table_has_a_line_for_each_upstream_and_each_server', async () =>
     assert.deepEqual(bad, { LINKS: '0/1', WAIT: '-', CIRCUIT: 'open', MESSAGES: '2', FAILED: '2', ...health(bad), HEALTH: '0.70' });
     assert.deepEqual(rows.team, { LINKS: '0/2', WAIT: '0', CIRCUIT: '1/2-ill', MESSAGES: '9', FAILED: '0', ...health(rows.team), HEALTH: '0.70' });
     assert.deepEqual(rows.kept, { LINKS: '1/1', WAIT: '0', CIRCUIT: '-', MESSAGES: '3', FAILED: '0', ...health(rows.kept), RATIO: '1.00' });
+});
+
+test('status: a_server_that_no_link_reaches_has_no_score', async () => {
+    const gone = await new Moody().start();
+    const lonely = await startTeam([gone], { chain: [{ pool: { min: 0 } }] });
+    try {
+        await gone.stop();
+        await call(lonely);
+        const at = `${lonely.folder}/asked.yaml`;
+        writeFileSync(at, readFileSync(lonely.file, 'utf8').replace('"127.0.0.1:0"', JSON.stringify(new URL(lonely.admin('/')).host)));
+        const { stdout } = await run(binary, ['status', '-c', at]);
+        const { team } = read(stdout.trimEnd().split('\n'));
+        assert.deepEqual([team.LINKS, team.HEALTH, team.FAILED], ['0/0', '-', '1']);
+    } finally {
+        await lonely.stop();
+    }
 });
 
 test('status: json_is_all_that_weir_says_of_itself', async () => {
