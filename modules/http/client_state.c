@@ -63,11 +63,6 @@ void client_pause(client_t *c, bool is_paused)
     c->edge->host->stream_pause(c->stream, is_paused);
 }
 
-weir_slice_t client_request_body(const client_t *c)
-{
-    return weir_slice(c->buf->data + c->begin + c->head_n, c->body_n);
-}
-
 void client_release_request(client_t *c)
 {
     c->head = NULL;

@@ -79,6 +79,11 @@ typedef struct client {
     bool is_cut : 1;     /* the reply's body could not be encoded to its end */
 } client_t;
 
+static inline weir_slice_t client_request_body(const client_t *c)
+{
+    return weir_slice(c->buf->data + c->begin + c->head_n, c->body_n);
+}
+
 /* client.c */
 void client_open(edge_t *edge, weir_stream_t *stream);
 /* Take a stream over with what was read from it. */
@@ -99,7 +104,6 @@ void client_rest(client_t *c);
 void client_exchange_ended(client_t *c, bool is_whole);
 /* The reply has begun: the request's bytes are not needed any more. */
 void client_release_request(client_t *c);
-weir_slice_t client_request_body(const client_t *c);
 
 /* request.c: what is checked as soon as the head is there, and what when the message is. WEIR_REASON_NONE, or why not. */
 weir_reason_t request_check_head(client_t *c, weir_error_t *err);

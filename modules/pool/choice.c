@@ -19,6 +19,15 @@ bool choice_is_eligible(const wait_t *w, const pool_server_t *s)
     return !s->server->is_fallback || is_fallback_due(s->pool);
 }
 
+bool choice_fits(const weir_link_t *link, const wait_t *w)
+{
+    if (!choice_is_eligible(w, link->server->pooled) || link->is_owned)
+        return false;
+    if (w->is_own)
+        return link->state == WEIR_LINK_IDLE && !link->is_used;
+    return link->state == WEIR_LINK_IDLE || (link->state == WEIR_LINK_BUSY && w->pool->is_shared);
+}
+
 static bool is_failing(const pool_server_t *s)
 {
     return s->failed_ms > 0 && s->pool->host->now_ms() - s->failed_ms < RETRY_MS;

@@ -48,6 +48,7 @@ static void pool_end(void *self, weir_exchange_t *ex, void *state, const weir_ou
     if (w->server == NULL)
         return;
     load_ended(w->server, outcome);
+    health_heard(w->server, outcome);
     if (pool->balancer->outcome != NULL)
         pool->balancer->outcome(pool->strategy, w->server->server->index, outcome);
     w->server = NULL;
@@ -191,7 +192,7 @@ static void *pool_create(const weir_host_t *host, weir_upstream_t *upstream, con
 
 static void pool_status(void *self, weir_status_t *status)
 {
-    load_status(self, status);
+    status_write(self, status);
 }
 
 #define AT(member) offsetof(pool_options_t, member)

@@ -133,6 +133,8 @@ pool_server_t *choice_server(pool_t *pool, const wait_t *w);
 /* A server at which to open a link for somebody who waits: none that has just failed. NULL: nowhere. */
 pool_server_t *choice_growable(pool_t *pool, const wait_t *w);
 bool choice_is_eligible(const wait_t *w, const pool_server_t *s);
+/* Whether an exchange may have this link as it is now. */
+bool choice_fits(const weir_link_t *link, const wait_t *w);
 /* Whether the other modules of the chain let it go there; if so, it is on its way to this server and to no other. */
 bool choice_admits(const wait_t *w, const pool_server_t *s);
 /* None of the servers that it could go to is open to it. */
@@ -152,7 +154,10 @@ void load_link_gone(pool_server_t *s, const weir_link_t *link);
 /* A link carries something from now on, or does not any more. */
 void load_link_busy(pool_server_t *s, int change);
 void load_count(pool_server_t *s, int counter, int64_t change);
-void load_status(const pool_t *pool, weir_status_t *status);
+
+/* ---- status.c ---- */
+
+void status_write(const pool_t *pool, weir_status_t *status);
 
 /* ---- links.c ---- */
 
@@ -168,10 +173,13 @@ void links_refill_later(pool_server_t *s);
 bool links_take(pool_server_t *s, wait_t *w);
 /* Lease it this one. */
 bool links_lease(weir_link_t *link, wait_t *w);
-/* Whether an exchange may have this link as it is now. */
-bool links_fit(const weir_link_t *link, const wait_t *w);
 /* Close an idle link that no session can use any more; false when there is none. */
 bool links_make_room(pool_server_t *s);
+/* One could not be opened. */
+void links_failed(pool_server_t *s, const char *why);
+
+/* ---- told.c ---- */
+
 void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const char *why);
 
 /* ---- health.c ---- */

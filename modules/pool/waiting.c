@@ -260,7 +260,7 @@ static wait_t *waiting_first(const pool_t *pool, const weir_link_t *link)
 {
     for (const weir_list_t *it = pool->waiting.next; it != &pool->waiting; it = it->next) {
         wait_t *w = WEIR_CONTAINER(it, wait_t, node);
-        if (links_fit(link, w) && choice_admits(w, link->server->pooled))
+        if (choice_fits(link, w) && choice_admits(w, link->server->pooled))
             return w;
     }
     return NULL;
