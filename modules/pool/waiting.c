@@ -256,8 +256,16 @@ weir_verdict_t waiting_add(wait_t *w, pool_server_t *s)
     return WEIR_HELD;
 }
 
+/* One that is taken fits nobody; thousands need not be asked for that. */
+static bool is_open(const pool_t *pool, const weir_link_t *link)
+{
+    return link->state == WEIR_LINK_IDLE || (link->state == WEIR_LINK_BUSY && pool->is_shared);
+}
+
 static wait_t *waiting_first(const pool_t *pool, const weir_link_t *link)
 {
+    if (!is_open(pool, link))
+        return NULL;
     for (const weir_list_t *it = pool->waiting.next; it != &pool->waiting; it = it->next) {
         wait_t *w = WEIR_CONTAINER(it, wait_t, node);
         if (choice_fits(link, w) && choice_admits(w, link->server->pooled))
