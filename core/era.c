@@ -9,13 +9,17 @@
 #include "message.h"
 #include "param.h"
 
-/* A server whose transport has pinned it to the modern era may not look at the revision of a request any more. */
-static bool era_has_revision(const upstream_t *up, weir_slice_t revision)
+/* A server whose transport has pinned it to the modern era may not look at the revision of a request any more. The one that was found
+ * last is looked at first: most clients say the same. */
+static bool era_has_revision(upstream_t *up, weir_slice_t revision)
 {
-    if (up->revisions == NULL)
+    if (up->revisions == NULL || (revision.n > 0 && weir_slice_eq(up->revision, revision)))
         return true;
     const char *found = revision.n == 0 ? NULL : memmem(up->revisions, strlen(up->revisions), revision.p, revision.n);
-    return found != NULL && found[-1] == '"' && found[revision.n] == '"';
+    if (found == NULL || found[-1] != '"' || found[revision.n] != '"')
+        return false;
+    up->revision = weir_slice(found, revision.n);
+    return true;
 }
 
 static void era_refuse_revision(exchange_t *ex)
@@ -103,6 +107,7 @@ static void era_note_revisions(upstream_t *up, const weir_envelope_t *answer)
         list.p[0] != '[')
         return;
     free(up->revisions);
+    up->revision = (weir_slice_t){NULL, 0};
     up->revisions = strndup(list.p, list.n);
 }
 

@@ -115,7 +115,7 @@ weir_exchange_t *exchange_new(weir_listener_t *listener, void *client)
     weir_list_init(&ex->of_client);
     ex->pub.target = WEIR_LIT("/");
     weir_list_init(&ex->pub.carrier_node);
-    ex->start_us = clock_us();
+    ex->start_us = now_us();
     weir_list_append(&all->live, &ex->node);
     all->nlive++;
     return &ex->pub;
@@ -224,11 +224,11 @@ static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
 
 weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
 {
-    uint64_t now_us = clock_us();
+    uint64_t end_us = now_us();
     weir_outcome_t outcome = {
         .reason = reason,
         .status = ex->status,
-        .us = now_us - ex->start_us,
+        .us = end_us - ex->start_us,
         .bytes_in = ex->bytes_in,
         .bytes_out = ex->bytes_out,
         .is_alien = ex->is_alien,
@@ -236,8 +236,9 @@ weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason)
     if (!ex->is_leased)
         return outcome;
     outcome.server = &ex->server->pub;
+    uint64_t server_us = end_us - (ex->leased_us > 0 ? ex->leased_us : ex->start_us);
     if (!exchange_only_listens(ex))
-        outcome.server_us = now_us - (ex->leased_us > 0 ? ex->leased_us : ex->start_us);
+        outcome.server_us = server_us > 0 ? server_us : 1; /* what begins and ends in one event takes some time too */
     return outcome;
 }
 

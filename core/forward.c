@@ -17,17 +17,22 @@
 
 /* What the message claims in its own metadata counts before what a head says. A revision that nobody knows is a modern server's to
  * refuse, with the list of those it speaks; `initialize` is modern only with metadata that no legacy client sends. */
+static bool is_modern_date(weir_slice_t revision)
+{
+    return revision.n == 10 &&
+           memcmp(revision.p, "2026-07-28", 10) >= 0; /* revisions are dates: they compare as text */
+}
+
 static weir_era_t era_of(const weir_exchange_t *pub)
 {
     const weir_envelope_t *env = &pub->message.envelope;
     if (env->capabilities.p == NULL && weir_slice_eq(env->method, WEIR_LIT("initialize")))
         return WEIR_ERA_LEGACY;
     if (env->version.n > 0)
-        return token_version(env->version) == 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
+        return is_modern_date(env->version) || token_version(env->version) == 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
     weir_slice_t version =
         pub->head == NULL ? WEIR_LIT("") : weir_head_value(pub->head, WEIR_FIELD_MCP_PROTOCOL_VERSION);
-    /* Revisions are dates: they compare as text. */
-    return version.n == 10 && memcmp(version.p, "2026-07-28", 10) >= 0 ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
+    return is_modern_date(version) ? WEIR_ERA_MODERN : WEIR_ERA_LEGACY;
 }
 
 /* Room for the per-exchange states of all modules of the chain, zeroed. */

@@ -163,7 +163,7 @@ int exchange_lease(weir_exchange_t *pub, weir_link_t *link)
     if (result != WEIR_OK)
         return result;
     if (ex->state == EXCHANGE_HELD)
-        ex->leased_us = clock_us();
+        ex->leased_us = now_us();
     chain_leased(ex);
     return WEIR_OK;
 }

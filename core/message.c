@@ -27,11 +27,12 @@ typedef struct parts {
 typedef struct scan {
     jscan_t json;
     weir_envelope_t *env;
-    parts_t *at; /* the ones being read */
-    parts_t params, result;
-    weir_slice_t error; /* raw */
+    parts_t *at;                    /* the ones being read */
+    const parts_t *params, *result; /* NULL: there are none */
+    weir_slice_t error;             /* raw */
     bool has_version, has_id, has_result, has_error, is_result_null;
     bool is_id_bad, is_method_bad, is_params_bad, is_error_bad;
+    parts_t params_room, result_room; /* cleared when they are read, and not before: most messages have one of them */
 } scan_t;
 
 typedef bool (*member_fn)(scan_t *s, weir_slice_t key);
@@ -124,7 +125,8 @@ static bool scan_meta_member(scan_t *s, weir_slice_t key)
 
 static bool scan_meta(scan_t *s)
 {
-    s->at->meta = (meta_t){0};
+    if (s->at->meta.whole.p != NULL)
+        s->at->meta = (meta_t){0};
     if (jscan_peek(&s->json) != '{')
         return jscan_value(&s->json, NULL);
     return scan_object(s, scan_meta_member, &s->at->meta.whole);
@@ -184,8 +186,8 @@ static bool scan_params(scan_t *s)
 {
     char first = jscan_peek(&s->json);
     s->is_params_bad = first != '{' && first != '[';
-    s->params = (parts_t){0};
-    s->at = &s->params;
+    s->params_room = (parts_t){0};
+    s->params = s->at = &s->params_room;
     return scan_object(s, scan_params_member, &s->env->params);
 }
 
@@ -193,8 +195,8 @@ static bool scan_result(scan_t *s)
 {
     s->has_result = true;
     s->is_result_null = jscan_peek(&s->json) == 'n';
-    s->result = (parts_t){0};
-    s->at = &s->result;
+    s->result_room = (parts_t){0};
+    s->result = s->at = &s->result_room;
     return scan_object(s, scan_result_member, &s->env->result);
 }
 
@@ -283,7 +285,8 @@ static void settle(scan_t *s)
 {
     weir_envelope_t *env = s->env;
     bool is_reply = env->method.p == NULL;
-    const parts_t *at = is_reply ? &s->result : &s->params;
+    static const parts_t nothing;
+    const parts_t *read = is_reply ? s->result : s->params, *at = read == NULL ? &nothing : read;
     bool is_handshake = weir_slice_eq(env->method, WEIR_LIT("initialize")) && at->meta.capabilities.p == NULL;
     bool is_progress = weir_slice_eq(env->method, WEIR_LIT("notifications/progress"));
     env->name = at->name.p != NULL ? at->name : at->uri;
@@ -313,7 +316,7 @@ static weir_scan_t refuse(const scan_t *s, weir_envelope_t *env, weir_scan_t why
 weir_scan_t message_scan(weir_slice_t bytes, weir_envelope_t *envelope)
 {
     scan_t s;
-    memset(&s, 0, sizeof(s));
+    memset(&s, 0, offsetof(scan_t, params_room));
     memset(envelope, 0, sizeof(*envelope));
     s.json = jscan_over(bytes);
     s.env = envelope;

@@ -300,6 +300,7 @@ static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
     (void)loop, (void)events;
     weir_stream_t *s = io->data;
     stream_check(s);
+    now_passes();
     switch ((stream_state_t)s->state) {
     case STREAM_HANDSHAKE:
         handshake(s);

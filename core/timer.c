@@ -23,6 +23,7 @@ struct weir_timeouts {
 struct timers {
     struct ev_loop *loop; /* NULL: driven by timers_run() */
     uint64_t now;
+    uint64_t now_us;    /* 0: nobody has asked since the event began */
     uint64_t armed_for; /* the deadline that `nearest` is set to; NEVER when it is not running */
     weir_timeouts_t *queues;
     weir_list_t turn_end;
@@ -43,6 +44,19 @@ uint64_t clock_us(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t now_us(void)
+{
+    struct timers *timers = proc->timers;
+    if (timers->now_us == 0)
+        timers->now_us = clock_us();
+    return timers->now_us;
+}
+
+void now_passes(void)
+{
+    proc->timers->now_us = 0;
 }
 
 static uint64_t clock_ms(void)
@@ -100,6 +114,7 @@ static void fire_due(struct timers *timers)
 
 void timers_end_turn(struct timers *timers)
 {
+    timers->now_us = 0;
     while (!weir_list_empty(&timers->turn_end))
         fire(WEIR_CONTAINER(timers->turn_end.next, weir_timer_t, node));
 }
@@ -107,6 +122,7 @@ void timers_end_turn(struct timers *timers)
 void timers_run(struct timers *timers, uint64_t now)
 {
     timers->now = now;
+    timers->now_us = 0;
     fire_due(timers);
     timers_end_turn(timers);
 }
@@ -116,13 +132,16 @@ static void on_nearest(struct ev_loop *loop, struct ev_timer *w, int events)
     (void)loop, (void)events;
     struct timers *timers = w->data;
     timers->armed_for = NEVER;
+    timers->now_us = 0;
     fire_due(timers);
 }
 
 static void on_turn_begins(struct ev_loop *loop, struct ev_check *w, int events)
 {
     (void)loop, (void)events;
-    ((struct timers *)w->data)->now = clock_ms();
+    struct timers *timers = w->data;
+    timers->now = clock_ms();
+    timers->now_us = 0;
 }
 
 static void on_turn_ends(struct ev_loop *loop, struct ev_prepare *w, int events)

@@ -20,6 +20,11 @@ uint64_t now_ms(void);
 /* Microseconds of the same clock, taken at each call. */
 uint64_t clock_us(void);
 
+/* The same, taken once for all that one event brings: of the messages that were read together none is later than another. */
+uint64_t now_us(void);
+/* Another event is served from here on. */
+void now_passes(void);
+
 /* The queue of a duration; made on first use, valid as long as the process. NULL when there is no memory.
  * Meant for durations that stand in the configuration: there may be dozens of different ones, not thousands. */
 weir_timeouts_t *timers_get(uint64_t duration_ms);

@@ -69,6 +69,7 @@ typedef struct upstream {
     struct stats_row *stats;
     upstream_era_t era;             /* of stream links */
     char *revisions;                /* JSON array of the revisions that a modern server speaks, NULL: not known */
+    weir_slice_t revision;          /* one of them; empty: none was looked for */
     weir_list_t era_waits;          /* exchanges that wait for it to be known */
     struct params *params;          /* of its tools, in fields of the clients' heads; NULL: nobody has called one yet */
     struct session_table *sessions; /* keepers */
