@@ -25,7 +25,8 @@ typedef struct conf_route {
 
 typedef struct conf_tls {
     const char *certificate, *key;
-    int min_version; /* 0: TLS 1.2, 1: TLS 1.3 */
+    const char *client_ca; /* NULL: clients show no certificate */
+    int min_version;       /* 0: TLS 1.2, 1: TLS 1.3 */
 } conf_tls_t;
 
 typedef struct conf_chain_item {

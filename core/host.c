@@ -44,6 +44,11 @@ static int server_address(weir_server_t *pub, const char *host, uint16_t port, b
     return server->target == NULL ? WEIR_EFAIL : WEIR_OK;
 }
 
+static int server_certificate(weir_server_t *pub, const char *certificate, const char *key, weir_error_t *err)
+{
+    return target_show(WEIR_CONTAINER(pub, server_t, pub)->target, certificate, key, err);
+}
+
 static weir_stream_t *link_connect(weir_link_t *link, const weir_stream_events_t *events, void *owner,
                                    weir_error_t *err)
 {
@@ -200,6 +205,7 @@ static const weir_host_t table = {
     .encode = encode,
     .encoder_free = encoder_free,
     .decode = decode,
+    .server_certificate = server_certificate,
 };
 
 const weir_host_t *host_table(void)

@@ -90,6 +90,20 @@ static int listener_routes(weir_listener_t *l, arena_t *arena, weir_list_t *upst
     return WEIR_OK;
 }
 
+/* What is asked of clients counts for the listener, and not for the name that a client chooses to ask for. */
+static int listener_verify(weir_listener_t *l, weir_error_t *err)
+{
+    const char *client_ca = NULL;
+    for (size_t i = 0; i < l->conf->ntls; i++) {
+        const char *one = l->conf->tls[i].client_ca;
+        if (one != NULL && client_ca != NULL && strcmp(one, client_ca) != 0)
+            return weir_error(err, "client_ca: %s and %s; one file counts for all certificates of a listener",
+                              client_ca, one);
+        client_ca = one == NULL ? client_ca : one;
+    }
+    return client_ca == NULL ? WEIR_OK : tls_server_verify(l->tls, l->name, client_ca, err);
+}
+
 static int listener_tls(const config_t *config, weir_listener_t *l, weir_error_t *err)
 {
     if (l->conf->ntls == 0)
@@ -102,8 +116,10 @@ static int listener_tls(const config_t *config, weir_listener_t *l, weir_error_t
     int version = l->conf->tls[0].min_version == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
     l->tls = tls_server_new(certificates, l->conf->ntls, version, proc->ticket_secret, err);
     free(certificates);
-    if (l->tls != NULL)
+    if (l->tls != NULL && listener_verify(l, err) == WEIR_OK)
         return WEIR_OK;
+    tls_server_free(l->tls);
+    l->tls = NULL;
     weir_error_wrap(err, "listener %s: ", l->name);
     return config_error_at(&config->source, node_get(l->conf->node, "tls"), err);
 }

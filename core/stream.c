@@ -16,6 +16,7 @@
 
 #include "address.h"
 #include "dial.h"
+#include "log.h"
 #include "proc.h"
 #include "stream_inside.h"
 #include "target.h"
@@ -210,6 +211,8 @@ static void handshake_failed(weir_stream_t *s, int ssl_error)
 {
     char reason[256];
     tls_reason(s->ssl, ssl_error, reason, sizeof(reason));
+    if (tls_is_verified(s->ssl))
+        log_write(WEIR_LOG_INFO, "a client at %.*s was refused: %s", s->peer_len, s->peer, reason);
     if (s->dial != NULL)
         stream_break(s, "cannot connect to %s (%.*s): %s", dialled_name(s), s->peer_len, s->peer, reason);
     else
@@ -343,6 +346,19 @@ static long read_plain(weir_stream_t *s, char *p, size_t n)
     return read_over(s, got == 0 ? 0 : WEIR_EFAIL);
 }
 
+/* What a server thinks of us it may say only when it has shaken hands already (TLS 1.3): its alert is the story of the end. */
+static long read_alert(weir_stream_t *s, int ssl_error)
+{
+    char reason[256];
+    tls_reason(s->ssl, ssl_error, reason, sizeof(reason));
+    (void)read_over(s, 0);
+    if (s->state == STREAM_BROKEN)
+        stream_why(s, reason);
+    else
+        stream_break(s, "%s", reason);
+    return WEIR_EAGAIN;
+}
+
 static long read_tls(weir_stream_t *s, char *p, size_t n)
 {
     size_t got = 0;
@@ -356,6 +372,8 @@ static long read_tls(weir_stream_t *s, char *p, size_t n)
     int ssl_error = SSL_get_error(s->ssl, 0);
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return WEIR_EAGAIN;
+    if (tls_is_refused(s->ssl))
+        return read_alert(s, ssl_error);
     s->has_ended =
         ssl_error == SSL_ERROR_ZERO_RETURN || ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     ERR_clear_error();

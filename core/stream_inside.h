@@ -75,6 +75,8 @@ void stream_move(weir_stream_t *s, stream_state_t next);
 void stream_wait_for(weir_stream_t *s,
                      int events); /* what `io` waits for: a system call in this turn when it changes */
 void stream_break(weir_stream_t *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of one that broke, and has not been told so yet: there is a better reason. */
+void stream_why(weir_stream_t *s, const char *why);
 void stream_wait_for_room(weir_stream_t *s); /* something is queued: it goes when it can */
 void stream_gathered(weir_stream_t *s);      /* what is queued goes at the end of this turn */
 void stream_hurry(weir_stream_t *s);         /* what was gathered leaves now, as far as the kernel takes it */

@@ -147,6 +147,15 @@ void stream_break(weir_stream_t *s, const char *format, ...)
     timer_at_turn_end(&s->timer);
 }
 
+void stream_why(weir_stream_t *s, const char *why)
+{
+    char *copy = strdup(why);
+    if (copy == NULL)
+        return;
+    free(s->why);
+    s->why = copy;
+}
+
 static void linger_over(void *arg)
 {
     stream_close(arg);

@@ -88,6 +88,17 @@ struct target *target_new(const char *host, uint16_t port, bool is_tls, const ch
     return target;
 }
 
+int target_show(struct target *target, const char *certificate, const char *key, weir_error_t *err)
+{
+    if (certificate == NULL && key == NULL)
+        return WEIR_OK;
+    if (certificate == NULL)
+        return weir_error(err, "key: %s is the key of no certificate; `certificate` is missing", key);
+    if (target->tls == NULL)
+        return weir_error(err, "certificate: %s cannot be shown: there is no TLS to %s", certificate, target->name);
+    return tls_client_show(target->tls, &(struct tls_certificate){certificate, key}, err);
+}
+
 struct target *target_ref(struct target *target)
 {
     assert(target->magic == TARGET_MAGIC);

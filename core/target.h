@@ -27,6 +27,8 @@ struct tls_client;
  * Nothing is resolved or connected yet; files are read. NULL with `err` on failure. */
 struct target *target_new(const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin, bool verify,
                           uint64_t connect_timeout_ms, weir_error_t *err);
+/* What is shown to a server that asks for a certificate (PEM files; `key` NULL: it stands in `certificate` too); both NULL: nothing. */
+int target_show(struct target *target, const char *certificate, const char *key, weir_error_t *err);
 void target_free(struct target *target);              /* NULL is fine */
 const char *target_name(const struct target *target); /* "host:port", "unix:/path" */
 

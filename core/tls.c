@@ -24,6 +24,7 @@
 #define PIN_SIZE 32u /* SHA-256 */
 
 struct tls_server {
+    const char *listener; /* when its clients are verified */
     size_t count;
     SSL_CTX *contexts[];
 };
@@ -51,6 +52,7 @@ struct tls_client {
     bool has_pin;
     unsigned char pin[PIN_SIZE];
     SSL_SESSION *session; /* the last one, NULL: none */
+    SSL_CTX *shown;       /* holds the certificate that is shown, its chain and its key; NULL: none */
 };
 
 /* The newest reason in OpenSSL's queue, and leave the queue empty: what is left there would be taken for the next failure. */
@@ -71,7 +73,9 @@ static const char *first_reason(void)
     const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
     if (code != 0 && ERR_SYSTEM_ERROR(code))
         reason = strerror(ERR_GET_REASON(code));
-    if (code != 0 && ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
+    bool is_none = (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE) ||
+                   (ERR_GET_LIB(code) == ERR_LIB_OSSL_DECODER && ERR_GET_REASON(code) == ERR_R_UNSUPPORTED);
+    if (code != 0 && is_none)
         reason = "no PEM block of that kind in it";
     ERR_clear_error();
     return reason != NULL ? reason : "unknown reason";
@@ -181,6 +185,7 @@ static SSL_CTX *new_server_context(struct tls_server *server, const struct tls_c
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, choose_certificate);
     SSL_CTX_set_tlsext_servername_arg(ctx, server);
+    SSL_CTX_set_app_data(ctx, server);
     return ctx;
 }
 
@@ -208,6 +213,49 @@ void tls_server_free(struct tls_server *server)
     for (size_t i = 0; server != NULL && i < server->count; i++)
         SSL_CTX_free(server->contexts[i]);
     free(server);
+}
+
+/* A session that was begun where clients are not verified, or by other authorities, must not be resumed here. */
+static int bind_sessions(struct tls_server *server, const char *client_ca)
+{
+    unsigned char bytes[4096], digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    FILE *file = fopen(client_ca, "r");
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool is_good = file != NULL && md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+    for (size_t got; is_good && (got = fread(bytes, 1, sizeof(bytes), file)) > 0;)
+        is_good = EVP_DigestUpdate(md, bytes, got) == 1;
+    is_good = is_good && ferror(file) == 0 && EVP_DigestFinal_ex(md, digest, &n) == 1;
+    for (size_t i = 0; is_good && i < server->count; i++)
+        is_good = SSL_CTX_set_session_id_context(server->contexts[i], digest, n) == 1;
+    EVP_MD_CTX_free(md);
+    if (file != NULL)
+        fclose(file);
+    return is_good ? WEIR_OK : WEIR_EFAIL;
+}
+
+int tls_server_verify(struct tls_server *server, const char *listener, const char *client_ca, weir_error_t *err)
+{
+    ERR_clear_error();
+    for (size_t i = 0; i < server->count; i++) {
+        SSL_CTX *ctx = server->contexts[i];
+        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(client_ca);
+        if (names == NULL || SSL_CTX_load_verify_file(ctx, client_ca) != 1) {
+            sk_X509_NAME_pop_free(names, X509_NAME_free);
+            return weir_error(err, "cannot read the authorities of clients in %s: %s", client_ca, first_reason());
+        }
+        SSL_CTX_set_client_CA_list(ctx, names);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
+    server->listener = listener;
+    if (bind_sessions(server, client_ca) != WEIR_OK)
+        return weir_error(err, "cannot use the authorities of clients in %s: %s", client_ca, newest_reason());
+    return WEIR_OK;
+}
+
+bool tls_is_verified(const SSL *ssl)
+{
+    return SSL_is_server(ssl) && (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0;
 }
 
 /* ---- targets */
@@ -333,6 +381,25 @@ struct tls_client *tls_client_new(const char *host, const char *ca, const char *
     return client;
 }
 
+int tls_client_show(struct tls_client *client, const struct tls_certificate *certificate, weir_error_t *err)
+{
+    client->shown = new_context(TLS_client_method(), TLS1_2_VERSION);
+    if (client->shown == NULL)
+        return weir_error(err, "cannot set up TLS: %s", newest_reason());
+    return load_certificate(client->shown, certificate, err);
+}
+
+/* The context itself is shared with targets that show something else, or nothing. */
+static bool show_certificate(SSL *ssl, const struct tls_client *client)
+{
+    STACK_OF(X509) *chain = NULL;
+    if (client->shown == NULL)
+        return true;
+    return SSL_CTX_get0_chain_certs(client->shown, &chain) == 1 &&
+           SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(client->shown), SSL_CTX_get0_privatekey(client->shown),
+                                chain, 1) == 1;
+}
+
 void tls_client_free(struct tls_client *client)
 {
     if (client == NULL)
@@ -342,6 +409,7 @@ void tls_client_free(struct tls_client *client)
         return;
     client->magic = 0;
     SSL_SESSION_free(client->session);
+    SSL_CTX_free(client->shown);
     SSL_CTX_free(client->ctx);
     free(client->host);
     free(client);
@@ -387,7 +455,8 @@ SSL *tls_connect(struct tls_client *client, int fd)
     SSL *ssl = new_ssl(client->ctx, fd);
     if (ssl == NULL)
         return NULL;
-    if (!set_peer(ssl, client) || SSL_set_alpn_protos(ssl, http, sizeof(http) - 1) != 0) {
+    if (!set_peer(ssl, client) || !show_certificate(ssl, client) ||
+        SSL_set_alpn_protos(ssl, http, sizeof(http) - 1) != 0) {
         SSL_free(ssl);
         return NULL;
     }
@@ -436,7 +505,7 @@ int tls_check_pin(SSL *ssl, weir_error_t *err)
 }
 
 /* What the operator can turn, for the failures that have a common cause. */
-static const char *remedy(unsigned long code)
+static const char *remedy(unsigned long code, bool is_client)
 {
     if (ERR_GET_LIB(code) != ERR_LIB_SSL)
         return "";
@@ -447,9 +516,37 @@ static const char *remedy(unsigned long code)
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
         return " (the two ends have no TLS version in common)";
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+        return is_client ? " (the server may ask for a certificate that it knows: see `certificate` and `key`)" : "";
     default:
         return "";
     }
+}
+
+bool tls_is_refused(const SSL *ssl)
+{
+    unsigned long code = ERR_peek_last_error();
+    return !SSL_is_server(ssl) && ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET;
+}
+
+/* Why a client is refused, when it is for what it has shown. */
+static bool client_reason(SSL *ssl, long verified, unsigned long code, char *text, size_t n)
+{
+    const struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    bool is_missing =
+        ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+    if (is_missing)
+        snprintf(text, n, "TLS: the client has shown no certificate (see `client_ca` of listener %s)",
+                 server->listener);
+    else if (verified != X509_V_OK)
+        snprintf(text, n, "TLS: the client's certificate is not trusted: %s (see `client_ca` of listener %s)",
+                 X509_verify_cert_error_string(verified), server->listener);
+    return is_missing || verified != X509_V_OK;
 }
 
 void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n)
@@ -458,12 +555,14 @@ void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n)
     unsigned long code = ERR_peek_last_error();
     int system_error = errno;
     const struct tls_client *client = SSL_get_app_data(ssl);
-    if (client != NULL && client->verify && verified != X509_V_OK)
+    if (tls_is_verified(ssl) && client_reason(ssl, verified, code, text, n))
+        ;
+    else if (client != NULL && client->verify && verified != X509_V_OK)
         snprintf(text, n, "TLS: the certificate is not trusted: %s (see `ca`, `pin` and `verify`)",
                  X509_verify_cert_error_string(verified));
     else if (code != 0)
         snprintf(text, n, "TLS: %s%s", ERR_reason_error_string(code) != NULL ? ERR_reason_error_string(code) : "failed",
-                 remedy(code));
+                 remedy(code, client != NULL));
     else if (ssl_error == SSL_ERROR_SYSCALL && system_error != 0)
         snprintf(text, n, "TLS: %s", strerror(system_error));
     else

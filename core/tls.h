@@ -30,10 +30,16 @@ struct tls_certificate {
 struct tls_server *tls_server_new(const struct tls_certificate *certificates, size_t n, int min_version,
                                   const unsigned char *ticket_secret, weir_error_t *err);
 void tls_server_free(struct tls_server *server);
+/* Clients must show a certificate that one of those in the PEM file `client_ca` has signed. `listener` is for the story. */
+int tls_server_verify(struct tls_server *server, const char *listener, const char *client_ca, weir_error_t *err);
+/* Whether the peer of `ssl` is a client that has to show one. */
+bool tls_is_verified(const SSL *ssl);
 
 /* The TLS of a target; see target.h for ca, pin and verify. `host` is what is asked for (SNI) and verified. */
 struct tls_client *tls_client_new(const char *host, const char *ca, const char *pin, bool verify, weir_error_t *err);
 void tls_client_free(struct tls_client *client);
+/* What is shown to a server that asks for it. */
+int tls_client_show(struct tls_client *client, const struct tls_certificate *certificate, weir_error_t *err);
 
 /* An SSL on a connected fd, for streams, to be ended by tls_end(). NULL when there is no memory. */
 SSL *tls_accept(struct tls_server *server, int fd);
@@ -42,6 +48,9 @@ void tls_end(SSL *ssl); /* NULL is fine; says nothing to the peer */
 
 /* After the handshake of tls_connect(): does the key fit the pin? */
 int tls_check_pin(SSL *ssl, weir_error_t *err);
+
+/* Whether the last operation failed by an alert of the server. */
+bool tls_is_refused(const SSL *ssl);
 
 /* Why the last operation on `ssl` failed, for people, from OpenSSL's error queue (which is emptied). */
 void tls_reason(SSL *ssl, int ssl_error, char *text, size_t n);

@@ -403,6 +403,10 @@ typedef struct weir_host {
      * broken. `out` gets a buffer of its own, which the caller gives back. Counted where `codings` (NULL: nowhere) are. */
     int (*decode)(const weir_codings_t *codings, const weir_codec_t *codec, weir_slice_t body, uint64_t limit,
                   weir_chunk_t *out, weir_error_t *err);
+
+    /* After server_address(): the certificate that is shown to a server that asks for one, and its key (PEM files; `key` NULL: in the
+     * certificate's file too). Both NULL: none. */
+    int (*server_certificate)(weir_server_t *server, const char *certificate, const char *key, weir_error_t *err);
 } weir_host_t;
 
 /* The head of a reply to the client. */

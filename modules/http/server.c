@@ -58,6 +58,14 @@ const weir_option_t server_option_table[] = {
      .type = WEIR_TYPE_PATH,
      .offset = SRV(ca),
      .doc = "certificates that the server's is checked against; the system's when absent"},
+    {.name = "certificate",
+     .type = WEIR_TYPE_PATH,
+     .offset = SRV(certificate),
+     .doc = "the certificate, then its chain (PEM), shown to a server that asks for one"},
+    {.name = "key",
+     .type = WEIR_TYPE_PATH,
+     .offset = SRV(key),
+     .doc = "key of `certificate` (PEM); absent: in the certificate's file"},
     {.name = "pin", .type = WEIR_TYPE_STRING, .offset = SRV(pin), .doc = "SHA-256 of the server's public key"},
     {.name = "verify",
      .type = WEIR_TYPE_BOOL,
@@ -155,6 +163,8 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
     else
         result = host->server_address(server, address, url.port, url.is_tls, options->ca, options->pin, options->verify,
                                       options->connect_timeout_ms, err);
+    if (result == WEIR_OK)
+        result = host->server_certificate(server, options->certificate, options->key, err);
     free(address);
     if (result != WEIR_OK) {
         target_free(target);

@@ -12,7 +12,7 @@ typedef struct upstream_options {
 } upstream_options_t;
 
 typedef struct server_options {
-    const char *url, *ca, *pin;
+    const char *url, *ca, *pin, *certificate, *key;
     bool verify;
     uint64_t connect_timeout_ms;
 } server_options_t;

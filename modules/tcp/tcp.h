@@ -24,7 +24,7 @@ typedef struct tcp_upstream_options {
 typedef struct tcp_server_options {
     const char *address;
     bool is_tls, verify;
-    const char *ca, *pin;
+    const char *ca, *pin, *certificate, *key;
     uint64_t connect_timeout_ms;
 } tcp_server_options_t;
 

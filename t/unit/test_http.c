@@ -217,6 +217,12 @@ static void fake_end(weir_exchange_t *ex)
     w.ends++;
 }
 
+static int fake_certificate(weir_server_t *server, const char *certificate, const char *key, weir_error_t *err)
+{
+    (void)server, (void)certificate, (void)key, (void)err;
+    return WEIR_OK;
+}
+
 static int fake_address(weir_server_t *server, const char *host, uint16_t port, bool is_tls, const char *ca,
                         const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
 {
@@ -289,6 +295,7 @@ static int begin(void **state)
     w.host.reply_bytes = fake_bytes;
     w.host.reply_end = fake_end;
     w.host.server_address = fake_address;
+    w.host.server_certificate = fake_certificate;
     w.host.stream_connect = fake_connect;
     w.transport = module_transport();
     w.heard = malloc(HEARD_MAX + 1);

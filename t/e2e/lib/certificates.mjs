@@ -10,3 +10,13 @@ export async function certificate(folder, name, names) {
     const made = await run('openssl', ['req', ...key, ...files, '-subj', `/CN=${name}`, '-addext', `subjectAltName=${names}`]);
     assert.equal(made.code, 0, made.output);
 }
+
+/* Writes FOLDER/NAME.pem and FOLDER/NAME.key, signed by the authority FOLDER/BY.pem. */
+export async function signed(folder, name, by, names = `DNS:${name}`) {
+    const files = ['-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.pem`)];
+    const authority = ['-CA', join(folder, `${by}.pem`), '-CAkey', join(folder, `${by}.key`)];
+    const key = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', ...authority];
+    const extensions = ['-addext', `subjectAltName=${names}`, '-addext', 'basicConstraints=critical,CA:FALSE'];
+    const made = await run('openssl', ['req', ...key, ...files, '-subj', `/CN=${name}`, ...extensions]);
+    assert.equal(made.code, 0, made.output);
+}
