@@ -20,7 +20,7 @@
 #include "timer.h"
 #include "tls.h"
 
-#define WATCHDOG_S 10.0
+#define WATCHDOG_S 60.0
 
 static inline int process_begin(void **state)
 {

@@ -18,7 +18,7 @@
 struct end {
     weir_stream_t *stream;
     char *bytes;
-    size_t n, read_size;
+    size_t n, size, read_size;
     int connected, ended, failed, drained, broken, readable;
     bool closes_when_readable, closes_when_drained, keeps_quiet;
     char why[512];
@@ -46,7 +46,8 @@ static void on_readable(void *owner)
     }
     if (end->keeps_quiet)
         return;
-    end->bytes = realloc(end->bytes, end->n + 65536);
+    if (end->size < end->n + 65536)
+        end->bytes = realloc(end->bytes, end->size = 2 * end->n + 65536);
     long n = stream_read(end->stream, end->bytes + end->n, end->read_size > 0 ? end->read_size : 65536);
     if (n > 0)
         end->n += (size_t)n;
