@@ -16,6 +16,8 @@
 #define LISTEN_AGAIN_MS 1000
 #define REVISION_MAX 16
 #define EVENT_ID_KEPT 128
+#define HIGH_MARK 0.8
+#define LOW_MARK 0.3
 
 struct weir_client {
     weir_listener_t *listener;
@@ -23,7 +25,8 @@ struct weir_client {
     void *owner; /* NULL: gone; only its session is still being ended */
     weir_list_t exchanges;
     uint32_t in_flight;
-    char *token; /* of its session, NULL: none */
+    uint64_t in_flight_bytes; /* of their requests */
+    char *token;              /* of its session, NULL: none */
     char revision[REVISION_MAX];
     char event_id[EVENT_ID_KEPT]; /* of the newest event that was heard */
     exchange_t *listen;
@@ -31,6 +34,7 @@ struct weir_client {
     renewal_t renewal;
     weir_timer_t again, burial;
     bool is_tls, is_paused, cannot_listen;
+    bool is_heavy;     /* too much of its requests is in flight */
     bool is_finishing; /* it will ask nothing more */
     char *peer, *host, *target, *authorization;
 };
@@ -58,9 +62,18 @@ static uint32_t client_asked(const weir_client_t *client)
     return client->in_flight - (client->listen == NULL ? 0 : 1);
 }
 
+/* Its servers are slower than it: what they have not answered yet stays within bounds, and the client waits. */
+static bool client_is_heavy(const weir_client_t *client)
+{
+    double part = (double)client->in_flight_bytes / (double)client->listener->conf->max_in_flight;
+    return part >= (client->is_heavy ? LOW_MARK : HIGH_MARK);
+}
+
 static void client_mind_flood(weir_client_t *client)
 {
-    bool is_full = client->renewing != NULL || client_asked(client) >= (uint64_t)client->listener->conf->max_exchanges;
+    client->is_heavy = client_is_heavy(client);
+    bool is_full = client->renewing != NULL || client->is_heavy ||
+                   client_asked(client) >= (uint64_t)client->listener->conf->max_exchanges;
     if (client->owner == NULL || is_full == client->is_paused)
         return;
     client->is_paused = is_full;
@@ -104,6 +117,7 @@ static void client_forget(weir_client_t *client, exchange_t *ex)
 {
     weir_list_remove(&ex->of_client);
     client->in_flight--;
+    client->in_flight_bytes -= ex->bytes_in;
     if (client->listen == ex)
         client->listen = NULL;
     if (client->renewing == ex)
@@ -200,8 +214,10 @@ static void client_begin_session(weir_client_t *client, const exchange_t *ex, we
 
 static void client_tell(weir_client_t *client, weir_slice_t id, int code, const weir_failure_t *failure);
 
-static void client_carry(exchange_t *ex, const weir_message_t *message, weir_buf_t *buf)
+static void client_carry(weir_client_t *client, exchange_t *ex, const weir_message_t *message, weir_buf_t *buf)
 {
+    ex->bytes_in = message->bytes.n;
+    client->in_flight_bytes += ex->bytes_in;
     ex->pub.message = *message;
     ex->pub.body = (weir_chunk_t){.bytes = message->bytes, .buf = buf};
     buf_ref(buf);
@@ -214,7 +230,7 @@ static exchange_t *client_ask(weir_client_t *client, weir_slice_t bytes, weir_bu
     if (message_scan(bytes, &message.envelope) == WEIR_SCAN_OK)
         ex = client_exchange(client, WEIR_VERB_MESSAGE);
     if (ex != NULL)
-        client_carry(ex, &message, buf);
+        client_carry(client, ex, &message, buf);
     return ex;
 }
 
@@ -412,7 +428,7 @@ static void client_submit(weir_client_t *client, const weir_message_t *message, 
         client->events->end(client->owner, "out of memory");
         return;
     }
-    client_carry(ex, message, buf);
+    client_carry(client, ex, message, buf);
     if (weir_slice_eq(message->envelope.method, WEIR_LIT("initialize")))
         client_note_initialize(client, message->bytes);
     exchange_start(&ex->pub);

@@ -13,6 +13,7 @@
  *   the server has forgotten the session      it is begun again with the client's own `initialize`; what was refused is sent again, and the
  *                                             transport reads on. Where that fails its requests are told; the next tries again
  *   max_exchanges in flight                   the transport stops reading until one ends
+ *   0.8 of max_in_flight in their bytes       the transport stops reading until less than 0.3 is left
  *   the client has gone                       its exchanges end, its session ends, then its memory goes
  *
  * Owned by the transport from client_new() to client_gone(), by itself until the session has been ended.

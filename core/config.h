@@ -45,7 +45,8 @@ typedef struct conf_listener {
     size_t nroutes;
     conf_chain_item_t *chain; /* link modules; mostly none */
     size_t nchain;
-    int64_t max_exchanges; /* of one client on a stream transport */
+    int64_t max_exchanges;  /* of one client on a stream transport */
+    uint64_t max_in_flight; /* bytes of requests of such a client */
     const node_t *node;
 } conf_listener_t;
 

@@ -73,6 +73,10 @@ const weir_option_t conf_listener_options[] = {
      "addresses: 127.0.0.1:8080, [::1]:8080, :8080 (all), unix:/run/weir.sock"},
     {"max_exchanges", WEIR_TYPE_INT, LISTENER(max_exchanges), "256", 1, 65535, NULL, false,
      "exchanges that one client on a stream may have in flight; then nothing more is read from it"},
+    {"max_in_flight", WEIR_TYPE_SIZE, LISTENER(max_in_flight), "16MiB", 4096, 1073741824, NULL, false,
+     "bytes of requests that one client on a stream may have in flight: at 0.8 of it nothing more is read from it, "
+     "until less "
+     "than 0.3 is left"},
     END,
 };
 

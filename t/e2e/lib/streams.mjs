@@ -96,8 +96,15 @@ export class Streamer {
         return this.kind === 'ws' ? { transport: 'ws' } : { transport: 'tcp', framing: this.kind === 'length' ? 'length' : 'ndjson' };
     }
 
+    /* Leaves in the kernel what comes, or takes it. */
+    pause(isPaused) {
+        this.isPaused = isPaused;
+        for (const { socket } of this.wires) isPaused ? socket.pause() : socket.resume();
+    }
+
     #take(wire) {
         this.wires.add(wire);
+        if (this.isPaused) setImmediate(() => wire.socket.pause());
         return text => {
             const message = JSON.parse(text);
             this.messages.push(message);
@@ -111,6 +118,11 @@ export class Streamer {
     moods = {
         well: (wire, { id }) => wire.send(result(id)),
         hanging: () => {},
+        counting: (wire, { id, params }) => {
+            for (let progress = 1; progress <= 3; progress++)
+                wire.send({ jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: params._meta.progressToken, progress, message: params.arguments.say } });
+            wire.send(result(id));
+        },
         legacy: (wire, { id, method }) => wire.send(method === 'ping' ? { jsonrpc: '2.0', id, result: {} } : { jsonrpc: '2.0', id, error: { code: -32601, message: 'no' } }),
         twice: (wire, { id }) => (wire.send(result(id)), wire.send(result(id))),
         stranger: (wire, { id }) => (wire.send(result(987654)), wire.send(result('its own')), wire.send(result(id))),
