@@ -103,6 +103,31 @@ if (waysThroughWeir.length > 0) {
         await old.stop();
     });
 
+    test('conf: strategies.yaml serves by each of them', async () => {
+        const servers = await Promise.all([0, 1].map(() => startServer(everything.http)));
+        const urls = ['10.0.0.11', '10.0.0.12', '10.1.0.12'].map((host, i) => [new RegExp(`http://${host}:3000/mcp`, 'g'), servers[i % 2].url]);
+        const weir = await serve('strategies.yaml', port('127.0.0.1:8080'), port('127.0.0.1:9901'), ...urls);
+        for (const path of ['turns', 'weights', 'loaded', 'latency', 'adaptive', 'peak', 'tenants']) await echoes(weir.url('edge', `/${path}`));
+        await weir.stop();
+        await Promise.all(servers.map(server => server.stop()));
+    });
+
+    test('conf: breaker.yaml serves by whoever stands in while the servers cannot be reached', async () => {
+        const server = await startServer(everything.http);
+        const nobody = [];
+        for (let i = 0; i < 3; i++) nobody.push(await freePort());
+        const urls = ['10.0.0.11', '10.0.0.12', '10.0.0.21'].map((host, i) => [`http://${host}:3000/mcp`, `http://127.0.0.1:${nobody[i]}/mcp`]);
+        const stand = [/10\.0\.0\.22:3000/g, new URL(server.url).host];
+        const weir = await serve('breaker.yaml', port('127.0.0.1:8080'), port('127.0.0.1:9901'), ...urls, stand);
+        for (const path of ['/search/mcp', '/tickets/mcp']) {
+            await until(() => echoes(weir.url('edge', path)).then(() => true, () => false), `${path} is served`); // prettier-ignore
+            await echoes(weir.url('edge', path));
+        }
+        assert.match(weir.stderr(), /breaker: search\/127\.0\.0\.1:\d+: closed -> open/);
+        await weir.stop();
+        await server.stop();
+    });
+
     test('conf: public-stdio.yaml serves over TLS, under its own name only', async () => {
         const free = await freePort();
         await certificate(folder, 'mcp.example', 'DNS:mcp.example');
