@@ -100,7 +100,9 @@ async function scene(play, { kind = 'tcp', listener = {} } = {}) {
     const routes = names.map(name => ({ path: `/${name}`, upstream: name }));
     const listeners = { http: { transport: 'http', ...common, routes }, ws: { transport: 'ws', ...common, routes } };
     for (const name of names) listeners[`tcp_${name}`] = { transport: 'tcp', ...common, routes: [{ path: '/', upstream: name }] };
-    const weir = await startWeir(JSON.stringify({ workers: 1, log: { level: 'info', file: 'stderr' }, modules: ['http', 'ws', 'tcp', 'stdio', 'pool'], listeners, upstreams }));
+    const text = JSON.stringify({ workers: 1, log: { level: 'info', file: 'stderr' }, modules: ['http', 'ws', 'tcp', 'stdio', 'pool'], listeners, upstreams });
+    const env = { ASAN_OPTIONS: [process.env.ASAN_OPTIONS, 'quarantine_size_mb=1'].filter(Boolean).join(':') }; // memory is looked at
+    const weir = await startWeir(text, { env });
     const all = [];
     const client = async (of, path) => {
         const one = await clients[of](weir, path);
