@@ -155,7 +155,7 @@ static int check_by_exchange(check_t *check, link_t *link)
     if (pub == NULL)
         return WEIR_EFAIL;
     exchange_t *ex = check->ex = exchange_of(pub);
-    ex->is_checkup = true;
+    ex->pub.is_checkup = true;
     pub->era = check->server->is_pinged ? WEIR_ERA_LEGACY : WEIR_ERA_MODERN;
     ex->upstream = link_upstream(link);
     pub->upstream = &ex->upstream->pub;

@@ -252,15 +252,15 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
     ex->pub.client = NULL;
     weir_list_remove(&ex->pub.carrier_node);
     weir_outcome_t outcome = exchange_outcome(ex, reason);
-    if (ex->link != NULL && !ex->is_checkup)
+    if (ex->link != NULL && !ex->pub.is_checkup)
         ledger_heard(ex->link->line, &outcome);
     if (ex->upstream != NULL) {
         ex->upstream->carrier->forget(ex, reason);
         chain_end(ex, &outcome);
     }
-    if (outcome.server_us > 0 && reason == WEIR_REASON_NONE && !ex->is_checkup)
+    if (outcome.server_us > 0 && reason == WEIR_REASON_NONE && !ex->pub.is_checkup)
         server_time(ex->server, outcome.server_us);
-    if (proc->kind == PROC_WORKER && !ex->is_checkup)
+    if (proc->kind == PROC_WORKER && !ex->pub.is_checkup)
         exchange_report(ex, &outcome);
     buf_unref(ex->pub.body.buf);
     ex->pub.body = (weir_chunk_t){0};
@@ -293,7 +293,7 @@ void exchanges_sweep(void)
 /* Who was told what. A keeper's failures are told by the worker, which knows the client. */
 static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
 {
-    if (ex->is_checkup)
+    if (ex->pub.is_checkup)
         return; /* who has asked for it says what it means */
     weir_level_t level = failure->status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO;
     log_write(proc->kind == PROC_KEEPER ? WEIR_LOG_DEBUG : level, "%s: %.*s got %u %s: %.*s", ex->pub.listener->name,

@@ -70,7 +70,6 @@ typedef struct exchange {
     bool is_leased;          /* it has, or had, a link */
     bool has_fallen_back;    /* to the upstream that stands in for the one that was routed to */
     bool is_alien;           /* see weir_outcome_t */
-    bool is_checkup;         /* weir looks after a server: nobody reports it */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;
     struct call *call;       /* keeper: its request on a stream link */

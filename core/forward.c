@@ -107,7 +107,7 @@ int exchange_resume(weir_exchange_t *pub)
 
 void exchange_again(exchange_t *ex)
 {
-    if (ex->is_checkup) {
+    if (ex->pub.is_checkup) {
         exchange_fail(&ex->pub, WEIR_REASON_CLIENT_GONE, "%s: the link was closed before it was checked",
                       ex->upstream->pub.name);
         return;

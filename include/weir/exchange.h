@@ -150,6 +150,7 @@ struct weir_exchange {
     weir_slice_t revision;      /* of a client without a head: negotiated in its session, empty: none */
     weir_slice_t authorization; /* of a client without a head: the Authorization it came with, empty: none */
     weir_slice_t host, target;  /* of a client without a head: where it goes */
+    bool is_checkup;            /* weir's own question whether the server is well */
 };
 
 typedef enum weir_link_state {

@@ -46,6 +46,8 @@
  *   OPEN             reply_end, fail           -          END, FAIL
  *   OPEN             CANCEL, the link breaks   -          exchange_abandon
  *
+ * A health check (flag) is answered by the inner weir itself, by an empty reply: it asks after the weir, not after its servers.
+ *
  * Both weirs stay without a queue of their own: what has been read is passed on in the same turn. A client that does not read stops the
  * credit of its channel, which stops what it reads from at the inner weir, and nobody else.
  */
@@ -116,7 +118,7 @@ int mux_in_hello(mux_in_t *in, mux_hello_t *hello, weir_error_t *err);
 typedef struct mux_open {
     weir_verb_t verb;
     weir_era_t era;
-    bool is_tls, has_head;
+    bool is_tls, has_head, is_checkup;
     weir_slice_t session, peer, target;
     weir_slice_t host, last_event_id, authorization, revision; /* of a client without a head */
 } mux_open_t;

@@ -227,6 +227,18 @@ static int channel_new(mux_link_t *link, uint64_t number, mux_channel_t **out, w
     return WEIR_OK;
 }
 
+/* The other weir asks after this one, and that it answers is the answer. */
+static int answer_checkup(mux_link_t *link, uint64_t number)
+{
+    char room[64];
+    mux_out_t out = {.p = room, .size = sizeof(room)};
+    weir_reply_t reply = {.status = 200};
+    mux_out_reply(&out, &reply);
+    weir_chunk_t part = {.bytes = weir_slice(room, out.n)};
+    (void)frames_write(&link->frames, &part, 1, number);
+    return WEIR_OK;
+}
+
 static int on_open(mux_link_t *link, uint64_t number, const weir_chunk_t *record, mux_in_t *in, weir_error_t *err)
 {
     mux_house_t *house = link->house;
@@ -235,6 +247,10 @@ static int on_open(mux_link_t *link, uint64_t number, const weir_chunk_t *record
     if (channel_new(link, number, &c, err) != WEIR_OK)
         return WEIR_EFAIL;
     int result = mux_in_open(in, &open, c->head, err);
+    if (result == WEIR_OK && open.is_checkup) {
+        mux_channel_close(c);
+        return answer_checkup(link, number);
+    }
     if (result == WEIR_OK && (c->ex = house->host->exchange_new(house->listener, c)) == NULL)
         result = weir_error(err, "no memory for an exchange");
     if (result != WEIR_OK) {

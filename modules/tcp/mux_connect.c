@@ -153,6 +153,7 @@ static void open_make(target_t *target, const weir_exchange_t *ex)
         .verb = ex->verb,
         .era = ex->era,
         .is_tls = ex->is_tls,
+        .is_checkup = ex->is_checkup,
         .session = ex->server_session,
         .peer = ex->peer,
         .target = ex->head == NULL ? ex->target : ex->head->target,

@@ -174,6 +174,10 @@ static const struct known_field {
     {WEIR_FIELD_X_FORWARDED_FOR, {"X-Forwarded-For", 15}},
     {WEIR_FIELD_X_FORWARDED_HOST, {"X-Forwarded-Host", 16}},
     {WEIR_FIELD_X_FORWARDED_PROTO, {"X-Forwarded-Proto", 17}},
+    {WEIR_FIELD_ACCEPT_ENCODING, {"Accept-Encoding", 15}},
+    {WEIR_FIELD_CACHE_CONTROL, {"Cache-Control", 13}},
+    {WEIR_FIELD_ETAG, {"ETag", 4}},
+    {WEIR_FIELD_VARY, {"Vary", 4}},
 };
 #define KNOWN_FIELDS (sizeof(known_fields) / sizeof(known_fields[0]))
 
@@ -366,11 +370,12 @@ int mux_in_hello(mux_in_t *in, mux_hello_t *hello, weir_error_t *err)
 #define OPEN_ERA_SHIFT 2
 #define OPEN_TLS 0x10u
 #define OPEN_HEAD 0x20u
+#define OPEN_CHECK 0x40u
 
 void mux_out_open(mux_out_t *out, const mux_open_t *open, const weir_head_t *head, bool is_read_here)
 {
     unsigned flags = (unsigned)open->verb | (unsigned)open->era << OPEN_ERA_SHIFT | (open->is_tls ? OPEN_TLS : 0) |
-                     (head != NULL ? OPEN_HEAD : 0);
+                     (head != NULL ? OPEN_HEAD : 0) | (open->is_checkup ? OPEN_CHECK : 0);
     mux_out_byte(out, MUX_OPEN);
     mux_out_byte(out, (uint8_t)flags);
     mux_out_text(out, open->session);
@@ -398,6 +403,7 @@ int mux_in_open(mux_in_t *in, mux_open_t *open, weir_head_t *head, weir_error_t 
         .era = (weir_era_t)(flags >> OPEN_ERA_SHIFT & 3u),
         .is_tls = flags & OPEN_TLS,
         .has_head = flags & OPEN_HEAD,
+        .is_checkup = flags & OPEN_CHECK,
     };
     if (open->verb > WEIR_VERB_END || open->era > WEIR_ERA_MODERN)
         return weir_error(err, "an OPEN asks for something that is not known (flags %02x)", flags);

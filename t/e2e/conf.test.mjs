@@ -128,6 +128,21 @@ if (waysThroughWeir.length > 0) {
         await server.stop();
     });
 
+    test('conf: edge.yaml and inner.yaml are a pair, and clients of the one use the servers of the other', async () => {
+        const servers = await Promise.all([0, 1].map(() => startServer(everything.http)));
+        await certificate(folder, 'inner', 'IP:127.0.0.1');
+        const { stdout } = await run('openssl', ['rand', '-hex', '32']);
+        writeFileSync(join(folder, 'session.keys'), stdout);
+        const urls = ['11', '12'].map((n, i) => [`http://10.1.0.${n}:3000/mcp`, servers[i].url]);
+        const inner = await serve('inner.yaml', port('10.1.0.2:9000'), port('127.0.0.1:9901'), logs, pid, npx, ...urls);
+        const address = inner.stderr().match(/listener inner: listening on (\S+)/)[1];
+        const edge = await serve('edge.yaml', port('0.0.0.0:8080'), port('127.0.0.1:9901'), logs, pid, ['10.1.0.2:9000', address]);
+        for (const path of ['/mcp', '/search/mcp', '/search/mcp']) await echoes(edge.url('edge', path));
+        await edge.stop();
+        await inner.stop();
+        await Promise.all(servers.map(server => server.stop()));
+    });
+
     test('conf: public-stdio.yaml serves over TLS, under its own name only', async () => {
         const free = await freePort();
         await certificate(folder, 'mcp.example', 'DNS:mcp.example');

@@ -85,8 +85,7 @@ if (waysThroughWeir.length > 0) {
         let servers, weir;
         before(async () => {
             servers = await Promise.all([0, 1].map(() => startServer(everything.http)));
-            const [text, ...others] = blocks('yaml');
-            assert.deepEqual(others, []);
+            const [text] = blocks('yaml');
             const there = edited(
                 text,
                 ['127.0.0.1:8080', '127.0.0.1:0'],
@@ -112,7 +111,7 @@ if (waysThroughWeir.length > 0) {
         });
 
         test('readme: its configuration serves the demo and the servers over HTTP', async () => {
-            const [, ...args] = command(/weir -c/).split(' ');
+            const [, ...args] = command(/weir -c weir/).split(' ');
             weir = await runWeir(args, { program: join(tree, 'weir'), cwd: tree });
             await echoes(url('/mcp'));
             await echoes(url('/search/mcp'));
@@ -144,6 +143,23 @@ if (waysThroughWeir.length > 0) {
         });
     });
 }
+
+if (waysThroughWeir.length > 0)
+    test('readme: its edge and its inner weir are a pair', async () => {
+        const [, inside, outside, ...others] = blocks('yaml');
+        assert.deepEqual(others, []);
+        const open = async (line, name, text, ...edits) => {
+            writeFileSync(join(tree, name), edited(text, ...edits));
+            const [, ...args] = command(line).split(' ');
+            const weir = await runWeir(args, { program: join(tree, 'weir'), cwd: tree });
+            return { ...weir, address: weir.stderr().match(/listener \w+: listening on (\S+)/)[1] };
+        };
+        const inner = await open(/weir -c inner/, 'inner.yaml', inside, ['127.0.0.1:9000', '127.0.0.1:0']);
+        const edge = await open(/weir -c edge/, 'edge.yaml', outside, ['127.0.0.1:8080', '127.0.0.1:0'], ['127.0.0.1:9000', inner.address]);
+        await echoes(`http://${edge.address}/mcp`);
+        await edge.stop();
+        await inner.stop();
+    });
 
 test('readme: the other commands it names work, and the places it points to are there', async () => {
     const inline = [...readme.matchAll(/`(\.\/weir [a-z ]+)`/g)].map(([, line]) => line);

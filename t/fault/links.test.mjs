@@ -283,6 +283,20 @@ test(
     )
 );
 
+test(
+    'an_edge_that_asks_whether_the_inner_weir_is_well_is_answered_by_it',
+    onTheLink(
+        alone,
+        async ({ edge, inner }) => {
+            const checks = async () => Object.values((await edge.status()).upstreams.inner.chain.find(({ module }) => module === 'pool').servers)[0];
+            await until(async () => (await checks()).checks > 1, 'it is asked');
+            assert.equal((await checks()).checks_failed, 0);
+            assert.deepEqual(inner.logged('has no route'), []);
+        },
+        { outside: { upstream: { chain: [{ pool: { max: 1, health_check: '50ms' } }] } } }
+    )
+);
+
 /* ---- nonsense, to the inner weir ---- */
 
 const bye = 'the link from 127\\.0\\.0\\.1 is closed: ';
