@@ -196,7 +196,9 @@ static void records_come_out_as_they_went_in_whatever_packs_them_and_however_the
             uint64_t min_size;
             bool is_adaptive;
             double budget;
-        } compress = {codecs[round % 4], "zstd", 0, 1 + number(3000), number(2) == 0, 0.2};
+            weir_strings_t codings;
+            int64_t max_open;
+        } compress = {codecs[round % 4], "zstd", 0, 1 + number(3000), number(2) == 0, 0.2, {NULL, 0}, 1};
         if (number(4) > 0)
             chain_add("batch", &batch);
         if (compress.codec != NULL)
