@@ -7,7 +7,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
-import { certificate } from './lib/certificates.mjs';
+import { certificate, signed } from './lib/certificates.mjs';
 import { connect } from './lib/clients.mjs';
 import { configurations, edited, freePort } from './lib/documents.mjs';
 import { run, until } from './lib/process.mjs';
@@ -131,6 +131,8 @@ if (waysThroughWeir.length > 0) {
     test('conf: edge.yaml and inner.yaml are a pair, and clients of the one use the servers of the other', async () => {
         const servers = await Promise.all([0, 1].map(() => startServer(everything.http)));
         await certificate(folder, 'inner', 'IP:127.0.0.1');
+        await certificate(folder, 'edges', 'DNS:edges');
+        await signed(folder, 'edge', 'edges');
         const { stdout } = await run('openssl', ['rand', '-hex', '32']);
         writeFileSync(join(folder, 'session.keys'), stdout);
         const urls = ['11', '12'].map((n, i) => [`http://10.1.0.${n}:3000/mcp`, servers[i].url]);
