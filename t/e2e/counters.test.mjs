@@ -356,12 +356,15 @@ upstreams: ${JSON.stringify(Object.fromEntries(upstreams))}
         test('counters: of what ended the waiting, and how long it was', async () => {
             const sessions = [];
             for (const name of ['size', 'time']) {
-                const begun = (await look(edge))('weir_frames_messages_out_total', { upstream: name }) ?? 0;
+                const labels = { upstream: name };
+                const messages = (await look(edge))('weir_frames_messages_out_total', labels) ?? 0;
                 sessions.push(await open(name));
                 await echoes(sessions.at(-1), 3);
-                await flushed(name, name, begun + 5);
+                await checks(edge, labels, { weir_frames_messages_out_total: messages + 5 });
+                await flushed(name, name, (await look(edge))('weir_frames_batches_out_total', labels)); // in time two may meet
                 await flushed(name, 'turn', 0);
             }
+            await checks(edge, { upstream: 'size' }, { weir_frames_messages_per_batch: 1 });
             await checks(edge, { upstream: 'time' }, { weir_frames_waited_seconds_total: is => is > 0 && is < 60 });
             const url = edge.url('edge', '/bytes');
             const filled = { experimental: { filler: { of: big } } }; // nothing waits for ten seconds: each message is larger than a frame
