@@ -19,6 +19,8 @@ static const char *type_name(const weir_option_t *option)
         return "ratio";
     case WEIR_TYPE_STRING:
         return "text";
+    case WEIR_TYPE_SECRET:
+        return "text, a secret";
     case WEIR_TYPE_PATH:
         return "path";
     case WEIR_TYPE_ENUM:

@@ -296,6 +296,7 @@ static int read_value(const reader_t *r, const weir_option_t *o, const node_t *n
     case WEIR_TYPE_RATIO:
         return read_ratio(r, o, node, out);
     case WEIR_TYPE_STRING:
+    case WEIR_TYPE_SECRET:
         return read_string(r, o, node, out);
     case WEIR_TYPE_PATH:
         return read_path(r, o, node, out);
@@ -322,6 +323,7 @@ static size_t size_of_type(weir_type_t type)
         [WEIR_TYPE_ENUM] = sizeof(int),
         [WEIR_TYPE_STRINGS] = sizeof(weir_strings_t),
         [WEIR_TYPE_MAP] = sizeof(weir_map_t),
+        [WEIR_TYPE_SECRET] = sizeof(char *),
     };
     return sizes[type];
 }

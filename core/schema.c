@@ -143,6 +143,7 @@ static json_t *value_of(const weir_option_t *o)
     case WEIR_TYPE_RATIO:
         return ratio_value(o);
     case WEIR_TYPE_STRING:
+    case WEIR_TYPE_SECRET:
         return text_value();
     case WEIR_TYPE_PATH:
         return typed("string");

@@ -69,7 +69,12 @@ static json_t *unit_status(weir_type_t type, uint64_t value)
     return json_string(text);
 }
 
-/* As one would write it in the configuration. Maps hold environments, and with them secrets: they are not shown. */
+static json_t *int_status(const weir_option_t *option, int64_t value)
+{
+    return option->names != NULL && value < 0 ? json_string(option->names[-1 - value]) : json_integer(value);
+}
+
+/* As one would write it in the configuration. Secrets are not shown; maps hold environments, and with them some. */
 static json_t *option_status(const weir_option_t *option, const void *options)
 {
     const void *at = (const char *)options + option->offset;
@@ -77,7 +82,7 @@ static json_t *option_status(const weir_option_t *option, const void *options)
     case WEIR_TYPE_BOOL:
         return json_boolean(*(const bool *)at);
     case WEIR_TYPE_INT:
-        return json_integer(*(const int64_t *)at);
+        return int_status(option, *(const int64_t *)at);
     case WEIR_TYPE_DURATION:
     case WEIR_TYPE_SIZE:
         return unit_status(option->type, *(const uint64_t *)at);
@@ -91,6 +96,7 @@ static json_t *option_status(const weir_option_t *option, const void *options)
     case WEIR_TYPE_STRINGS:
         return strings_status(at);
     case WEIR_TYPE_MAP:
+    case WEIR_TYPE_SECRET:
         break;
     }
     return json_null();

@@ -23,6 +23,7 @@ typedef enum weir_type {
     WEIR_TYPE_ENUM,     /* int: the index into `names` */
     WEIR_TYPE_STRINGS,  /* weir_strings_t: a list of strings; one string alone is a list of one */
     WEIR_TYPE_MAP,      /* weir_map_t: names to strings (environment variables) */
+    WEIR_TYPE_SECRET,   /* as WEIR_TYPE_STRING, and /status does not tell it */
 } weir_type_t;
 
 typedef struct weir_strings {

@@ -32,7 +32,9 @@ for (const [name, batch] of [['to the end of the turn', { max_delay: 0 }], ['for
                 assert.match(result.content[0].text, new RegExp(`number ${i}\\b`));
             });
             const { upstreams } = await weir.status();
-            const { frames } = upstreams.demo;
+            const { frames, chain } = upstreams.demo;
+            const told = { max_messages: 100, max_bytes: '64KiB', max_delay: '10ms', adaptive: false, ...batch };
+            assert.deepEqual(chain.at(-1), { module: 'batch', options: { ...told, max_delay: String(told.max_delay) } }); // though it works in the keeper
             assert.equal(frames.messages_out, 42); // initialize and initialized before them
             assert.equal(sum(frames.flushes), frames.batches_out);
             assert.ok(frames.batches_out <= frames.messages_out);

@@ -73,7 +73,7 @@ if (waysThroughWeir.length > 0)
         let server, weir;
         before(async () => {
             server = await startServer(everything.http);
-            const refusing = upstream => counted(upstream, { refuse: 'get-sum', max_names: 2 });
+            const refusing = upstream => counted(upstream, { refuse: 'get-sum', max_names: 2, password: 'hush' });
             const text = configuration({ http: refusing(overHttp(server.url)), stdio: refusing(overStdio(everything.stdio)) });
             weir = await startWeir(text, { program: installed.weir });
         });
@@ -116,7 +116,7 @@ if (waysThroughWeir.length > 0)
                 await me.close();
                 assert.deepEqual(await shown(way), {
                     module: 'count',
-                    options: { refuse: 'get-sum', max_names: 2 },
+                    options: { refuse: 'get-sum', max_names: 2, password: null },
                     calls: 7,
                     refused: 4,
                     unnamed: 1,

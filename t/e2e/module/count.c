@@ -17,6 +17,7 @@
 typedef struct options {
     const char *refuse;
     int64_t max_names;
+    const char *password;
 } options_t;
 
 typedef struct tool {
@@ -133,6 +134,10 @@ static const weir_option_t count_options[] = {
      .min = 1,
      .max = 10000,
      .doc = "tools to count by name; calls of further ones are counted together"},
+    {.name = "password",
+     .type = WEIR_TYPE_SECRET,
+     .offset = offsetof(options_t, password),
+     .doc = "opens nothing: what is secret is not told by /status"},
     {.name = NULL},
 };
 
