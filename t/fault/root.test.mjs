@@ -82,8 +82,8 @@ describe('started by root', { skip: !isRoot && 'needs root' }, () => {
                     }
                     assert.equal(house.servers().length, round + 1);
                     await house.reload(); // new workers read the key again
+                    await until(() => house.workers().length === 2, 'the old workers have left');
                 }
-                await until(() => house.workers().length === 2, 'the old workers have left');
                 process.kill(house.workers()[0].pid, 'SIGKILL');
                 process.kill(house.keeper().pid, 'SIGKILL');
                 await until(() => house.workers().length === 2 && house.keeper(), 'both come back');
