@@ -124,6 +124,32 @@ static long push_all(weir_stream_t *s, struct run run, bool *is_retry, weir_erro
 
 /* ---- the queue */
 
+/* A stream that gathers has a queue in every turn in which it writes: some are kept for the next one, with their room for chunks. */
+#define SPARES_MAX 16
+#define SPARE_ROOM_MAX 64u
+
+static struct out *spares[SPARES_MAX];
+static size_t nspares;
+
+static struct out *out_take(void)
+{
+    if (nspares == 0)
+        return calloc(1, sizeof(struct out));
+    struct out *out = spares[--nspares];
+    *out = (struct out){.chunks = out->chunks, .room = out->room};
+    return out;
+}
+
+static void out_give_back(struct out *out)
+{
+    if (nspares < SPARES_MAX && out->room <= SPARE_ROOM_MAX) {
+        spares[nspares++] = out;
+        return;
+    }
+    free(out->chunks);
+    free(out);
+}
+
 void out_free(weir_stream_t *s)
 {
     struct out *out = s->out;
@@ -133,8 +159,7 @@ void out_free(weir_stream_t *s)
     timer_stop(&out->leave);
     for (uint32_t i = out->first; i < out->count; i++)
         buf_unref(out->chunks[i].buf);
-    free(out->chunks);
-    free(out);
+    out_give_back(out);
     s->out = NULL;
 }
 
@@ -238,7 +263,7 @@ static void drop_written(struct out *out, size_t n)
 static int queue(weir_stream_t *s, struct run run, weir_error_t *err)
 {
     if (s->out == NULL)
-        s->out = calloc(1, sizeof(*s->out));
+        s->out = out_take();
     if (s->out == NULL || queue_run(s->out, run) != WEIR_OK)
         return weir_error(err, "out of memory for what is to be written");
     return WEIR_OK;
