@@ -123,6 +123,11 @@ static weir_reason_t check_post(const edge_t *edge, const weir_head_t *head, wei
         (void)weir_error(err, "Content-Type must be application/json");
         return WEIR_REASON_BAD_TYPE;
     }
+    weir_slice_t coding = weir_head_value(head, WEIR_FIELD_CONTENT_ENCODING);
+    if (coding.n > 0 && !weir_slice_ieq(coding, WEIR_LIT("identity"))) {
+        (void)weir_error(err, "a message comes here as it is, without Content-Encoding");
+        return WEIR_REASON_BAD_TYPE;
+    }
     if (head->content_length <= 0 || (uint64_t)head->content_length <= edge->options->max_message)
         return WEIR_REASON_NONE;
     (void)weir_error(err, "a message of %lld bytes is larger than max_message (%llu)", (long long)head->content_length,

@@ -109,6 +109,7 @@ void stream_begin(visit_t *v, const weir_head_t *head)
         return;
     }
     v->edge->nstreams++;
+    host->stream_gather(v->stream); /* events of one turn leave together */
     visit_move(v, VISIT_STREAM);
     reply_stream(v, head, path_of(head->target), host->postbox_address(v->box));
     request_forget(v);

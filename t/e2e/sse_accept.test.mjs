@@ -229,6 +229,7 @@ const refusals = {
     an_empty_body: ['alone', 'POST', {}, '', 400, /-32700/],
     a_body_of_another_type: ['alone', 'POST', { 'content-type': 'text/plain' }, ping, 415, /must be application\/json/],
     a_head_that_is_too_large: ['small', 'POST', { pad: 'x'.repeat(2000) }, ping, 431, /max_head/],
+    a_body_that_is_packed: ['alone', 'POST', { 'content-encoding': 'gzip' }, ping, 415, /without Content-Encoding/],
     a_page_of_another_origin: ['alone', 'POST', { origin: 'https://evil.example' }, ping, 403, /Origin "https:\/\/evil.example" is not allowed/],
     a_name_of_another_host: ['alone', 'POST', { host: 'evil.example' }, ping, 403, /Host "evil.example" is not allowed/],
     a_method_of_neither: ['alone', 'PUT', {}, ping, 405, /method PUT is not one of GET, POST/]
