@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { descendants, until } from './lib/process.mjs';
+import { descendants, look, until } from './lib/process.mjs';
 import { Connection, PROTOCOL, rpc } from './lib/raw.mjs';
 import { startWeir } from './lib/weir.mjs';
 import { WireTransport, ws } from './lib/wires.mjs';
@@ -151,6 +151,21 @@ test('sse: an_endpoint_is_only_for_the_listener_and_the_credentials_that_it_was_
         connection.close();
     }
     assert.equal((await me.post(rpc('ping', undefined, 4), {}, open('alone'))).status, 404);
+    me.stream.close();
+});
+
+test('sse: an_address_that_is_nearly_right_is_unknown', async () => {
+    const me = await initialized('shared');
+    const flipped = at => me.endpoint.replace(/[0-9a-f]{52}$/, text => text.slice(0, at) + (parseInt(text[at], 16) ^ 1).toString(16) + text.slice(at + 1));
+    for (const [, connection] of await connectionsToAll('shared')) {
+        for (const at of [1, 5, 13, 20, 51]) {
+            connection.target = flipped(at);
+            assert.equal((await connection.send('POST', {}, rpc('ping', undefined, 1)).head()).status, 404, `digit ${at}`);
+            await connection.body();
+        }
+        assert.equal((await me.post(rpc('ping', undefined, 2), {}, connection)).status, 202);
+        connection.close();
+    }
     me.stream.close();
 });
 
@@ -384,6 +399,37 @@ test('sse: a_worker_that_is_killed_takes_only_its_own_streams_with_it', async ()
         await house.stop();
     }
 });
+
+/* A message that is on its way to a stream at another worker, while `stopped` (a process of the house) does not run. */
+async function onItsWay(house, stopped) {
+    const me = await initialized('shared', { house });
+    const owner = parseInt(me.endpoint.match(/=(..)/)[1], 16);
+    const all = await connectionsToAll('shared', house);
+    const [, other] = [...all].find(([worker]) => Number(worker) !== owner);
+    const victim = descendants(house.pid).find(({ command }) => command.startsWith(`weir: ${stopped(owner)}`));
+    process.kill(victim.pid, 'SIGSTOP');
+    await until(() => look(victim.pid).state === 'T', 'it does not run');
+    const posted = me.post(rpc('ping', undefined, 'on its way'), {}, other);
+    process.kill(victim.pid, 'SIGKILL');
+    return posted;
+}
+
+for (const [who, stopped, status, reason] of [
+    ['the_worker_that_holds_the_stream', owner => `worker/${owner}`, 404, 'session_not_found'],
+    ['the_keeper_on_the_way', () => 'keeper/0', 502, 'server_died']
+])
+    test(`sse: a_message_on_its_way_is_told_about_when_${who}_dies`, async () => {
+        const house = await startWeir(text());
+        try {
+            const reply = await onItsWay(house, stopped);
+            assert.equal(reply.status, status, reply.text);
+            const { id, error } = JSON.parse(reply.text);
+            assert.equal(id, 'on its way');
+            assert.equal(error.data.reason, reason);
+        } finally {
+            await house.stop();
+        }
+    });
 
 test('sse: a_stream_ends_well_when_weir_stops', async () => {
     const house = await startWeir(text(1));
