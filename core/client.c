@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "buf.h"
+#include "bundle.h"
 #include "exchanges.h"
 #include "failure.h"
 #include "log.h"
@@ -165,7 +166,7 @@ static void client_listen(void *arg)
         return;
     client->listen = ex;
     ex->pub.last_event_id = weir_slice_str(client->event_id);
-    exchange_start(&ex->pub);
+    exchange_submit(&ex->pub);
 }
 
 static void client_listen_again(weir_client_t *client)
@@ -190,7 +191,7 @@ static void client_end_session(weir_client_t *client)
         return;
     exchange_t *ex = client_exchange(client, WEIR_VERB_END);
     if (ex != NULL)
-        exchange_start(&ex->pub);
+        exchange_submit(&ex->pub);
 }
 
 /* `initialize` was answered: the connection has a session when the server gave one. */
@@ -277,7 +278,7 @@ static void client_renewed(weir_client_t *client)
         exchange_t *ex = client->owner == NULL ? NULL : client_ask(client, request.bytes, request.buf);
         buf_unref(request.buf);
         if (ex != NULL)
-            exchange_start(&ex->pub);
+            exchange_submit(&ex->pub);
     }
 }
 
@@ -378,6 +379,8 @@ static void client_lose(weir_client_t *client, exchange_t *ex, const weir_failur
 {
     if (ex->pub.message.envelope.kind == WEIR_KIND_REQUEST)
         client_tell(client, ex->pub.message.envelope.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+    else if (ex->pub.message.envelope.kind == WEIR_KIND_BATCH)
+        client_tell(client, WEIR_LIT("null"), failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
     if (was_listening && failure->reason == WEIR_REASON_BAD_METHOD)
         client->cannot_listen = true; /* the server says nothing unasked */
     else if (was_listening)
@@ -431,7 +434,15 @@ static void client_submit(weir_client_t *client, const weir_message_t *message, 
     client_carry(client, ex, message, buf);
     if (weir_slice_eq(message->envelope.method, WEIR_LIT("initialize")))
         client_note_initialize(client, message->bytes);
-    exchange_start(&ex->pub);
+    exchange_submit(&ex->pub);
+}
+
+/* It may be one of a batch. */
+static void client_cancel_member(weir_client_t *client, weir_slice_t id)
+{
+    WEIR_LIST_EACH(&client->exchanges, it)
+        if (bundle_cancel(WEIR_CONTAINER(it, exchange_t, of_client), id))
+            return;
 }
 
 /* A cancellation over a stream ends the exchange here; the legacy era's servers hear it as it was said, the modern era's from
@@ -445,6 +456,8 @@ static void client_cancel(weir_client_t *client, const weir_message_t *message, 
     ex = client_find(client, message->envelope.request_id);
     if (ex != NULL && client->owner != NULL)
         client_abandon(client, ex);
+    else if (ex == NULL)
+        client_cancel_member(client, message->envelope.request_id);
 }
 
 static void client_refuse(weir_client_t *client, weir_scan_t scan, weir_slice_t id)
@@ -482,8 +495,8 @@ static void client_take(weir_client_t *client, weir_slice_t bytes, weir_buf_t *b
 {
     weir_message_t message = {.bytes = bytes};
     weir_scan_t scan = message_scan(message.bytes, &message.envelope);
-    if (scan != WEIR_SCAN_OK || message.envelope.kind == WEIR_KIND_BATCH)
-        client_refuse(client, scan == WEIR_SCAN_OK ? WEIR_SCAN_NOT_JSONRPC : scan, message.envelope.id);
+    if (scan != WEIR_SCAN_OK)
+        client_refuse(client, scan, message.envelope.id);
     else if (weir_slice_eq(message.envelope.method, WEIR_LIT("notifications/cancelled")) &&
              message.envelope.request_id.p != NULL)
         client_cancel(client, &message, buf);

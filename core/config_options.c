@@ -77,6 +77,8 @@ const weir_option_t conf_listener_options[] = {
      "bytes of requests that one client on a stream may have in flight: at 0.8 of it nothing more is read from it, "
      "until less "
      "than 0.3 is left"},
+    {"max_batch", WEIR_TYPE_INT, LISTENER(max_batch), "100", 0, 65535, NULL, false,
+     "messages in one JSON-RPC batch of a client, which revision 2025-03-26 has; 0: none are taken"},
     END,
 };
 

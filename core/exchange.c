@@ -255,12 +255,12 @@ void exchange_end(exchange_t *ex, weir_reason_t reason)
     if (ex->link != NULL && !ex->pub.is_checkup)
         ledger_heard(ex->link->line, &outcome);
     if (ex->upstream != NULL) {
-        ex->upstream->carrier->forget(ex, reason);
+        (ex->carrier != NULL ? ex->carrier : ex->upstream->carrier)->forget(ex, reason);
         chain_end(ex, &outcome);
     }
     if (outcome.server_us > 0 && reason == WEIR_REASON_NONE && !ex->pub.is_checkup)
         server_time(ex->server, outcome.server_us);
-    if (proc->kind == PROC_WORKER && !ex->pub.is_checkup)
+    if (proc->kind == PROC_WORKER && !ex->pub.is_checkup && ex->bundle == NULL)
         exchange_report(ex, &outcome);
     buf_unref(ex->pub.body.buf);
     ex->pub.body = (weir_chunk_t){0};

@@ -72,9 +72,11 @@ typedef struct exchange {
     bool is_alien;           /* see weir_outcome_t */
     struct channel *channel; /* worker: the keeper that serves it */
     uint32_t channel_id;
-    struct call *call;       /* keeper: its request on a stream link */
-    struct session *session; /* keeper: the legacy session it belongs to */
-    uint8_t session_id[16];  /* kept session, from the token or of a new one */
+    struct call *call;             /* keeper: its request on a stream link */
+    struct session *session;       /* keeper: the legacy session it belongs to */
+    struct bundle *bundle;         /* it brought a batch, which others carry */
+    const struct carrier *carrier; /* NULL: its upstream's */
+    uint8_t session_id[16];        /* kept session, from the token or of a new one */
     bool has_session;
     bool is_mirrored;        /* its client repeats parameters of the tool it calls in fields of its head */
     weir_slice_t fields;     /* keeper: these fields; see param.h */
@@ -136,6 +138,8 @@ void exchange_again(exchange_t *ex);
 
 /* For core: start an exchange whose upstream is known already (keepers), or go on with it after the era was found out. */
 void exchange_enter(exchange_t *ex, upstream_t *up);
+/* Find its upstream, and what its session token says. False when that failed it. */
+bool exchange_route(exchange_t *ex);
 void exchange_dispatch(exchange_t *ex);
 
 /* End the streams that are left when the time to drain has run out, the way the protocol allows. */

@@ -63,9 +63,9 @@ void exchange_enter(exchange_t *ex, upstream_t *up)
         exchange_dispatch(ex);
 }
 
-void exchange_start(weir_exchange_t *pub)
+bool exchange_route(exchange_t *ex)
 {
-    exchange_t *ex = exchange_of(pub);
+    weir_exchange_t *pub = &ex->pub;
     exchange_take_note(ex);
     if (pub->era == WEIR_ERA_UNKNOWN)
         pub->era = era_of(pub);
@@ -75,13 +75,18 @@ void exchange_start(weir_exchange_t *pub)
     if (up == NULL) {
         exchange_fail(pub, WEIR_REASON_NOT_FOUND, "listener %s has no route for %.*s", pub->listener->name,
                       WEIR_FMT(target));
-        return;
+        return false;
     }
     ex->upstream = up;
     pub->upstream = &up->pub;
-    if (grant_open(ex) != WEIR_OK)
-        return;
-    exchange_enter(ex, ex->upstream); /* its session may be one of the fallback's */
+    return grant_open(ex) == WEIR_OK;
+}
+
+void exchange_start(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (exchange_route(ex))
+        exchange_enter(ex, ex->upstream); /* its session may be one of the fallback's */
 }
 
 /* The chain has passed the request. */

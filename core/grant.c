@@ -105,6 +105,7 @@ int grant_open(exchange_t *ex)
         int result = token.is_kept ? grant_bind_kept(ex, &token) : grant_bind_server(ex, &token);
         if (result != WEIR_OK)
             return result;
+        ex->version = token_revision(token.version);
     }
     return ex->upstream->is_kept ? grant_check_kept(ex) : WEIR_OK;
 }

@@ -4,6 +4,7 @@
 #include "host.h"
 
 #include "buf.h"
+#include "bundle.h"
 #include "calls.h"
 #include "chain.h"
 #include "checkup.h"
@@ -113,7 +114,7 @@ static const weir_host_t table = {
     .message_scan = message_scan,
     .message_error = message_error,
     .exchange_new = exchange_new,
-    .exchange_start = exchange_start,
+    .exchange_start = exchange_submit,
     .exchange_refuse = exchange_refuse,
     .exchange_abandon = exchange_abandon,
     .exchange_drained = exchange_drained,

@@ -36,7 +36,7 @@ static void reply_source_pause(exchange_t *ex, bool is_paused)
     if (ex->is_paused == is_paused)
         return;
     ex->is_paused = is_paused;
-    ex->upstream->carrier->pause(ex, is_paused);
+    (ex->carrier != NULL ? ex->carrier : ex->upstream->carrier)->pause(ex, is_paused);
 }
 
 static int reply_full(exchange_t *ex, int result)
