@@ -87,14 +87,15 @@ static bool unpack_some(deflater_t *d, const void *bytes, size_t n, uint64_t lim
     return *used <= limit;
 }
 
-weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit)
+weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit, bool *is_too_large)
 {
     static const unsigned char tail[] = {0, 0, 0xff, 0xff};
     const weir_slice_t nothing = {NULL, 0};
     size_t used = 0;
+    *is_too_large = false;
     if (bytes.n > UINT32_MAX || inflateReset(&d->in) != Z_OK || !room_for(d, 16384))
         return nothing;
-    if (!unpack_some(d, bytes.p, bytes.n, limit, &used) || !unpack_some(d, tail, sizeof(tail), limit, &used))
-        return nothing;
-    return weir_slice(d->room, used);
+    bool is_whole = unpack_some(d, bytes.p, bytes.n, limit, &used) && unpack_some(d, tail, sizeof(tail), limit, &used);
+    *is_too_large = used > limit;
+    return is_whole ? weir_slice(d->room, used) : nothing;
 }

@@ -65,6 +65,21 @@ static int on_mask(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, void *
     return 0;
 }
 
+/* False: the message is none, and the other end has been told. */
+static bool socket_unpack(socket_t *s, weir_slice_t *text)
+{
+    bool is_too_large = false;
+    *text =
+        s->deflater == NULL ? weir_slice(NULL, 0) : deflater_unpack(s->deflater, *text, s->max_message, &is_too_large);
+    if (text->p != NULL)
+        return true;
+    if (is_too_large)
+        socket_close(s, CLOSE_TOO_LARGE, "a compressed message is larger than max_message");
+    else
+        socket_close(s, CLOSE_BAD_DATA, "a compressed message is broken");
+    return false;
+}
+
 static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *arg, void *user)
 {
     socket_t *s = user;
@@ -78,14 +93,8 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
         socket_close(s, CLOSE_BAD_TYPE, "messages are text");
         return;
     }
-    if (wslay_get_rsv1(arg->rsv)) {
-        text = s->deflater == NULL ? weir_slice(NULL, 0) : deflater_unpack(s->deflater, text, s->max_message);
-        if (text.p == NULL) {
-            socket_close(s, CLOSE_BAD_DATA, "a compressed message is broken, or larger than max_message");
-            return;
-        }
-    }
-    s->events->message(s->owner, text);
+    if (!wslay_get_rsv1(arg->rsv) || socket_unpack(s, &text))
+        s->events->message(s->owner, text);
 }
 
 /* ---- life ---- */

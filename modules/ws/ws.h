@@ -17,7 +17,7 @@ deflater_t *deflater_new(void); /* NULL when there is no memory */
 void deflater_free(deflater_t *d);
 /* The result stands in memory of the deflater until the next call; an empty slice when it failed, or would be larger than `limit`. */
 weir_slice_t deflater_pack(deflater_t *d, weir_slice_t bytes);
-weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit);
+weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit, bool *is_too_large);
 
 /* ---- socket.c ---- */
 
@@ -65,6 +65,7 @@ void socket_free(socket_t *s);
 #define CLOSE_PROTOCOL_ERROR 1002
 #define CLOSE_BAD_TYPE 1003
 #define CLOSE_BAD_DATA 1007
+#define CLOSE_TOO_LARGE 1009
 
 /* ---- handshake.c ---- */
 
