@@ -486,7 +486,8 @@ static weir_buf_t *client_borrow(const weir_chunk_t *chunk, weir_slice_t *bytes)
     buf = buf_new(chunk->bytes.n);
     if (buf == NULL)
         return NULL;
-    memcpy(buf->data, chunk->bytes.p, chunk->bytes.n);
+    if (chunk->bytes.n > 0)
+        memcpy(buf->data, chunk->bytes.p, chunk->bytes.n);
     *bytes = weir_slice(buf->data, chunk->bytes.n);
     return buf;
 }
