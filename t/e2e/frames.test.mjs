@@ -1,11 +1,13 @@
 // Link modules: messages share what is written to a server, counted in /status; where they cannot work, the configuration says why.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run } from './lib/process.mjs';
-import { openSession } from './lib/raw.mjs';
+import zlib from 'node:zlib';
+import { run, until } from './lib/process.mjs';
+import { openSession, rpc } from './lib/raw.mjs';
 import { binary, startWeir } from './lib/weir.mjs';
 import { demo } from './lib/world.mjs';
 
@@ -70,5 +72,59 @@ for (const [name, [chain, more, story]] of Object.entries(refused))
             assert.match(stderr, story);
         } finally {
             rmSync(folder, { recursive: true });
+        }
+    });
+
+/* ---- what clients pack ---- */
+
+const framed = bytes => {
+    const size = Buffer.alloc(4);
+    size.writeUInt32BE(bytes.length);
+    return Buffer.concat([size, Buffer.from(bytes)]);
+};
+const hello = rpc('initialize', { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'x', version: '1' } }, 'hello');
+const visit = weir => {
+    const client = { socket: connect(weir.port('edge'), '127.0.0.1'), text: '', isOver: false };
+    client.socket.on('data', bytes => (client.text += bytes.toString('latin1')));
+    client.socket.on('error', () => {}).on('close', () => (client.isOver = true));
+    return client;
+};
+const seen = (what, is) =>
+    until(
+        is,
+        () => what
+    );
+const bytesOf = 64 << 20;
+for (const [what, frame, line] of [
+    ['that_is_garbage_behind_a_magic', Buffer.from('1f8b0800000000000003deadbeef', 'hex'), /gzip: invalid/],
+    ['that_breaks_off', zlib.zstdCompressSync(hello).subarray(0, -2), /zstd: the frame breaks off/],
+    ['whose_codec_is_not_there', Buffer.from('04224d18644070df', 'hex'), /neither JSON nor of a codec that is loaded: it begins with 04 22 4d 18/],
+    ['that_is_a_bomb_of_gzip', zlib.gzipSync(Buffer.alloc(bytesOf)), /gzip: holds more than max_message \(4194304 bytes\)/],
+    ['that_is_a_bomb_of_zstd', zlib.zstdCompressSync(Buffer.alloc(bytesOf)), /zstd: holds more than max_message/],
+    [
+        'that_is_a_bomb_which_does_not_say_so',
+        zlib.zstdCompressSync(Buffer.alloc(bytesOf), { params: { [zlib.constants.ZSTD_c_contentSizeFlag]: 0 } }),
+        /zstd: holds more than max_message/
+    ]
+])
+    test(`a_client_that_sends_a_frame_${what}_is_left_and_the_others_are_served`, async () => {
+        const weir = await startWeir(
+            `log: { level: info, file: stderr }
+modules: [tcp, stdio, pool, codec_gzip, codec_zstd]
+listeners: { edge: { transport: tcp, framing: length, listen: "127.0.0.1:0", routes: [{ path: /, upstream: demo }] } }
+upstreams: { demo: ${JSON.stringify({ transport: 'stdio', command: demo.stdio, chain: ['pool'] })} }
+`
+        );
+        try {
+            const bad = visit(weir);
+            bad.socket.write(framed(frame));
+            await seen('it is left', () => bad.isOver);
+            await seen(`the log says why:\n${weir.stderr()}`, () => line.test(weir.stderr()));
+            const good = visit(weir);
+            good.socket.write(framed(zlib.gzipSync(hello)));
+            await seen('others are served, and may pack what they say', () => /"id":"hello"/.test(good.text));
+            good.socket.destroy();
+        } finally {
+            await weir.stop();
         }
     });

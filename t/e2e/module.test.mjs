@@ -6,10 +6,11 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from './lib/clients.mjs';
+import { startEcho } from './lib/fake.mjs';
 import { install } from './lib/install.mjs';
 import { run } from './lib/process.mjs';
 import { scrape } from './lib/metrics.mjs';
-import { openSession, rpc } from './lib/raw.mjs';
+import { Connection, openSession, rpc } from './lib/raw.mjs';
 import { here, repo, startWeir } from './lib/weir.mjs';
 import { everything, overHttp, overStdio, startServer, waysThroughWeir } from './lib/world.mjs';
 
@@ -222,5 +223,43 @@ describe('module: one that weir must not run', () => {
     test('module: one that is nowhere is refused with the folders that were looked into', async () => {
         rmSync(join(folder, 'odd.so'));
         await isRefused(text(), new RegExp(`no odd\\.so in ${folder}.*module_path`));
+    });
+});
+
+describe('module: a codec', () => {
+    const flipped = text => Buffer.concat([Buffer.from('FLIP'), Buffer.from([text.length >> 8, text.length & 255]), Buffer.from(text).map(byte => ~byte), Buffer.alloc(2)]);
+    const turned = bytes => {
+        assert.equal(bytes.subarray(0, 4).toString(), 'FLIP');
+        const pieces = [];
+        for (let at = 4, n; (n = bytes.readUInt16BE(at)) > 0; at += 2 + n) pieces.push(bytes.subarray(at + 2, at + 2 + n).map(byte => ~byte));
+        return Buffer.concat(pieces).toString();
+    };
+
+    test('module: a content coding of a third party is offered, chosen, and taken off', async () => {
+        copyFileSync(join(here, 'module/codec_flip.c'), join(folder, 'codec_flip.c'));
+        await build('codec_flip');
+        const seen = await startEcho();
+        const upstreams = { echo: { transport: 'http', servers: [{ url: `http://127.0.0.1:${seen.port}/` }], chain: ['pool'] } };
+        const text = configuration(upstreams, 'http, stdio, pool, compress, codec_gzip, codec_flip').replace('    routes:', '    chain: [{ compress: { min_size: 1 } }]\n    routes:');
+        const weir = await startWeir(text, { program: installed.weir });
+        try {
+            const connection = new Connection(weir.url('edge', '/echo'));
+            const ask = async (headers, body) => {
+                connection.send('POST', headers, body);
+                const head = await connection.head();
+                return { ...head, bytes: await connection.bytes() };
+            };
+            const body = rpc('ping', { text: 'turn me' }, 1);
+            const one = await ask({ 'accept-encoding': 'flip, gzip;q=0.5', 'content-encoding': 'flip' }, flipped(body));
+            assert.equal(one.headers['content-encoding'], 'flip');
+            assert.equal(JSON.parse(turned(one.bytes)).result.body, body, 'the server saw it as it was meant');
+            const other = await ask({ 'content-encoding': 'br' }, body);
+            assert.equal(other.status, 415);
+            assert.equal(other.headers['accept-encoding'], 'flip, gzip');
+            connection.close();
+        } finally {
+            await weir.stop();
+            await seen.stop();
+        }
     });
 });
