@@ -11,6 +11,7 @@ import { demo } from './lib/world.mjs';
 const REVISION = '2025-03-26';
 const { scene } = scenesWithServers({ modules: ['http', 'tcp', 'pool'] }, { max_batch: 5 });
 
+const hello = (revision = REVISION) => rpc('initialize', { protocolVersion: revision, capabilities: {}, clientInfo: { name: 'x', version: '1' } }, 'hello');
 const ping = id => rpc('ping', undefined, id);
 const note = rpc('notifications/progress', { progressToken: 1, progress: 1 });
 const batch = (...messages) => `[${messages.join(' , ')}]`;
@@ -118,6 +119,25 @@ scene('a_client_that_leaves_leaves_all_of_them', async ({ client, server }) => {
     for (const peer of peers) await peer.rest();
 });
 
+scene('a_session_that_the_server_has_forgotten_is_gone_for_all_of_them', async ({ client, server }) => {
+    const connection = client();
+    const next = async (reply, ...more) => {
+        const peer = await server.next();
+        const { body } = await peer.request();
+        peer.reply(reply(body), ...more);
+        peer.end();
+    };
+    connection.send('POST', {}, hello());
+    const json = 'Content-Type: application/json\r\nConnection: close\r\n';
+    await next(body => answerTo(body, { protocolVersion: REVISION }), '200 OK', `${json}Mcp-Session-Id: s\r\n`);
+    const session = { 'mcp-session-id': (await connection.head()).headers['mcp-session-id'] };
+    await connection.body();
+    connection.send('POST', session, batch(ping(1), ping(2)));
+    await next(() => '', '404 Not Found', 'Connection: close\r\n');
+    assert.equal((await connection.head()).status, 404, 'the client has to hear that it must initialize again');
+    connection.close();
+});
+
 scene('a_request_that_follows_waits_for_the_batch', async ({ client, server }) => {
     const connection = client();
     connection.send('POST', {}, batch(ping(1), note));
@@ -198,7 +218,6 @@ before(async () => {
 });
 after(() => weir?.stop());
 
-const hello = (revision = REVISION) => rpc('initialize', { protocolVersion: revision, capabilities: {}, clientInfo: { name: 'x', version: '1' } }, 'hello');
 const echo = (id, message) => rpc('tools/call', { name: 'echo', arguments: { message } }, id);
 
 /* A client of messages: say(text), next() is the next one that came. */
