@@ -47,7 +47,7 @@ typedef struct conf_listener {
     size_t nchain;
     int64_t max_exchanges;  /* of one client on a stream transport */
     uint64_t max_in_flight; /* bytes of requests of such a client */
-    int64_t max_batch;     /* messages in one JSON-RPC batch */
+    int64_t max_batch;      /* messages in one JSON-RPC batch */
     const node_t *node;
 } conf_listener_t;
 
