@@ -36,18 +36,13 @@
 #include "timer.h"
 #include "url.h"
 
-static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const char *ca,
-                          const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
+static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const weir_reach_t *reach,
+                          weir_error_t *err)
 {
     server_t *server = WEIR_CONTAINER(pub, server_t, pub);
     target_free(server->target);
-    server->target = target_new(host, port, is_tls, ca, pin, verify, connect_timeout_ms, err);
+    server->target = target_new(host, port, is_tls, reach, err);
     return server->target == NULL ? WEIR_EFAIL : WEIR_OK;
-}
-
-static int server_certificate(weir_server_t *pub, const char *certificate, const char *key, weir_error_t *err)
-{
-    return target_show(WEIR_CONTAINER(pub, server_t, pub)->target, certificate, key, err);
 }
 
 static weir_stream_t *link_connect(weir_link_t *link, const weir_stream_events_t *events, void *owner,
@@ -206,7 +201,6 @@ static const weir_host_t table = {
     .encode = encode,
     .encoder_free = encoder_free,
     .decode = decode,
-    .server_certificate = server_certificate,
 };
 
 const weir_host_t *host_table(void)

@@ -66,8 +66,25 @@ static int set_host(struct target *target, const char *host, weir_error_t *err)
     return target->host != NULL ? WEIR_OK : weir_error(err, "out of memory");
 }
 
-struct target *target_new(const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin, bool verify,
-                          uint64_t connect_timeout_ms, weir_error_t *err)
+static int target_show(struct target *target, const weir_reach_t *reach, weir_error_t *err)
+{
+    if (reach->certificate == NULL && reach->key == NULL)
+        return WEIR_OK;
+    if (reach->certificate == NULL)
+        return weir_error(err, "key: %s is the key of no certificate; `certificate` is missing", reach->key);
+    if (target->tls == NULL)
+        return weir_error(err, "certificate: %s cannot be shown: there is no TLS to %s", reach->certificate,
+                          target->name);
+    return tls_client_show(target->tls, &(struct tls_certificate){reach->certificate, reach->key}, err);
+}
+
+static int target_secure(struct target *target, const char *host, const weir_reach_t *reach, weir_error_t *err)
+{
+    target->tls = tls_client_new(host, reach->ca, reach->pin, reach->verify, err);
+    return target->tls == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
+struct target *target_new(const char *host, uint16_t port, bool is_tls, const weir_reach_t *reach, weir_error_t *err)
 {
     struct target *target = calloc(1, sizeof(*target));
     if (target == NULL || (target->name = make_name(host, port)) == NULL) {
@@ -78,25 +95,13 @@ struct target *target_new(const char *host, uint16_t port, bool is_tls, const ch
     target->magic = TARGET_MAGIC;
     target->refs = 1;
     target->port = port;
-    target->connect_timeout_ms = connect_timeout_ms;
+    target->connect_timeout_ms = reach->connect_timeout_ms;
     weir_list_init(&target->waiting);
-    if (set_host(target, host, err) != WEIR_OK ||
-        (is_tls && (target->tls = tls_client_new(host, ca, pin, verify, err)) == NULL)) {
-        target_unref(target);
-        return NULL;
-    }
-    return target;
-}
-
-int target_show(struct target *target, const char *certificate, const char *key, weir_error_t *err)
-{
-    if (certificate == NULL && key == NULL)
-        return WEIR_OK;
-    if (certificate == NULL)
-        return weir_error(err, "key: %s is the key of no certificate; `certificate` is missing", key);
-    if (target->tls == NULL)
-        return weir_error(err, "certificate: %s cannot be shown: there is no TLS to %s", certificate, target->name);
-    return tls_client_show(target->tls, &(struct tls_certificate){certificate, key}, err);
+    if (set_host(target, host, err) == WEIR_OK && (!is_tls || target_secure(target, host, reach, err) == WEIR_OK) &&
+        target_show(target, reach, err) == WEIR_OK)
+        return target;
+    target_unref(target);
+    return NULL;
 }
 
 struct target *target_ref(struct target *target)

@@ -11,24 +11,15 @@
 #include <stdint.h>
 #include <weir/error.h>
 #include <weir/list.h>
+#include <weir/reach.h>
 
 #include "resolve.h"
 
 struct target;
 struct tls_client;
 
-/* host                a number, a name, or "unix:/path"
- * ca                  a file of certificates to trust instead of the system's; NULL: the system's
- * pin                 base64 of the SHA-256 of the server's public key (SubjectPublicKeyInfo), with or without "sha256/"
- *                     before it; NULL: none. With verify off the pin alone decides.
- * verify              the chain and the name must fit
- * connect_timeout_ms  for resolving, and again for connecting and the TLS handshake together; 0: none
- *
- * Nothing is resolved or connected yet; files are read. NULL with `err` on failure. */
-struct target *target_new(const char *host, uint16_t port, bool is_tls, const char *ca, const char *pin, bool verify,
-                          uint64_t connect_timeout_ms, weir_error_t *err);
-/* What is shown to a server that asks for a certificate (PEM files; `key` NULL: it stands in `certificate` too); both NULL: nothing. */
-int target_show(struct target *target, const char *certificate, const char *key, weir_error_t *err);
+/* `host` is a number, a name, or "unix:/path". Nothing is resolved or connected yet; files are read. NULL with `err` on failure. */
+struct target *target_new(const char *host, uint16_t port, bool is_tls, const weir_reach_t *reach, weir_error_t *err);
 void target_free(struct target *target);              /* NULL is fine */
 const char *target_name(const struct target *target); /* "host:port", "unix:/path" */
 

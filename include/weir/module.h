@@ -22,6 +22,7 @@
 #include "framing.h"
 #include "lane.h"
 #include "postbox.h"
+#include "reach.h"
 
 #define WEIR_MODULE_MAGIC 0x57454952u /* "WEIR" */
 #define WEIR_ABI_MAJOR 0
@@ -170,8 +171,8 @@ typedef struct weir_host {
 
     /* Where stream_connect() goes: host and port by name or number, or unix:/path, and TLS over it. Given once per server; the
      * name is resolved again when its addresses have grown old, without blocking. */
-    int (*server_address)(weir_server_t *server, const char *host, uint16_t port, bool is_tls, const char *ca,
-                          const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err);
+    int (*server_address)(weir_server_t *server, const char *host, uint16_t port, bool is_tls,
+                          const weir_reach_t *reach, weir_error_t *err);
 
     /* The HTTP/1 codec; see http.h for what the results mean. `seen` is how many of the n bytes an earlier call has seen. */
     weir_parse_t (*http_request)(const char *p, size_t n, size_t seen, weir_head_t *head, size_t *used);
@@ -403,10 +404,6 @@ typedef struct weir_host {
      * broken. `out` gets a buffer of its own, which the caller gives back. Counted where `codings` (NULL: nowhere) are. */
     int (*decode)(const weir_codings_t *codings, const weir_codec_t *codec, weir_slice_t body, uint64_t limit,
                   weir_chunk_t *out, weir_error_t *err);
-
-    /* After server_address(): the certificate that is shown to a server that asks for one, and its key (PEM files; `key` NULL: in the
-     * certificate's file too). Both NULL: none. */
-    int (*server_certificate)(weir_server_t *server, const char *certificate, const char *key, weir_error_t *err);
 } weir_host_t;
 
 /* The head of a reply to the client. */

@@ -54,31 +54,7 @@ const weir_option_t server_option_table[] = {
      .offset = SRV(url),
      .is_required = true,
      .doc = "http:// or https://, host, port, path; http://unix:/path/of/socket:/path for a Unix socket"},
-    {.name = "ca",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(ca),
-     .doc = "certificates that the server's is checked against; the system's when absent"},
-    {.name = "certificate",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(certificate),
-     .doc = "the certificate, then its chain (PEM), shown to a server that asks for one"},
-    {.name = "key",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(key),
-     .doc = "key of `certificate` (PEM); absent: in the certificate's file"},
-    {.name = "pin", .type = WEIR_TYPE_STRING, .offset = SRV(pin), .doc = "SHA-256 of the server's public key"},
-    {.name = "verify",
-     .type = WEIR_TYPE_BOOL,
-     .offset = SRV(verify),
-     .fallback = "true",
-     .doc = "check the server's certificate and its name"},
-    {.name = "connect_timeout",
-     .type = WEIR_TYPE_DURATION,
-     .offset = SRV(connect_timeout_ms),
-     .fallback = "5s",
-     .min = 1,
-     .max = 86400000,
-     .doc = "time for a connection to be there, TLS included"},
+    WEIR_REACH_OPTIONS(SRV(reach)),
     {.name = NULL},
 };
 
@@ -161,10 +137,7 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
     if (target == NULL || address == NULL)
         (void)weir_error(err, "url: no memory for a server");
     else
-        result = host->server_address(server, address, url.port, url.is_tls, options->ca, options->pin, options->verify,
-                                      options->connect_timeout_ms, err);
-    if (result == WEIR_OK)
-        result = host->server_certificate(server, options->certificate, options->key, err);
+        result = host->server_address(server, address, url.port, url.is_tls, &options->reach, err);
     free(address);
     if (result != WEIR_OK) {
         target_free(target);

@@ -12,9 +12,8 @@ typedef struct upstream_options {
 } upstream_options_t;
 
 typedef struct server_options {
-    const char *url, *ca, *pin, *certificate, *key;
-    bool verify;
-    uint64_t connect_timeout_ms;
+    const char *url;
+    weir_reach_t reach;
 } server_options_t;
 
 /* What is known of one server, shared by all links to it. Owned by the host's server. */

@@ -17,7 +17,7 @@ static target_t *target_new(const weir_host_t *host, const weir_server_t *server
     t->host = host;
     t->url = *url;
     t->options = server->upstream->options;
-    t->connect_timeouts = host->timeouts(o->connect_timeout_ms);
+    t->connect_timeouts = host->timeouts(o->reach.connect_timeout_ms);
     t->idle_timeouts = host->timeouts(t->options->idle_timeout_ms);
     uint64_t reply_timeout_ms = server->upstream->reply_timeout_ms;
     t->reply_timeouts = reply_timeout_ms == 0 ? NULL : host->timeouts(reply_timeout_ms);
@@ -41,9 +41,7 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
     target_t *t = target_new(host, server, &url);
     if (t == NULL)
         return weir_error(err, "url: no memory for a server");
-    if (host->server_address(server, name, url.port, url.is_tls, o->ca, o->pin, o->verify, o->connect_timeout_ms,
-                             err) != WEIR_OK ||
-        host->server_certificate(server, o->certificate, o->key, err) != WEIR_OK) {
+    if (host->server_address(server, name, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
         target_free(t);
         return WEIR_EFAIL;
     }
@@ -75,15 +73,6 @@ const weir_option_t upstream_option_table[] = {
 const weir_option_t server_option_table[] = {
     {"url", WEIR_TYPE_STRING, SRV(url), NULL, 0, 0, NULL, true,
      "http:// or https://, host, port, path of the event stream; http://unix:/path/of/socket:/path for a Unix socket"},
-    {"ca", WEIR_TYPE_PATH, SRV(ca), NULL, 0, 0, NULL, false,
-     "certificates that the server's is checked against; the system's when absent"},
-    {"certificate", WEIR_TYPE_PATH, SRV(certificate), NULL, 0, 0, NULL, false,
-     "the certificate, then its chain (PEM), shown to a server that asks for one"},
-    {"key", WEIR_TYPE_PATH, SRV(key), NULL, 0, 0, NULL, false,
-     "key of `certificate` (PEM); absent: in the certificate's file"},
-    {"pin", WEIR_TYPE_STRING, SRV(pin), NULL, 0, 0, NULL, false, "SHA-256 of the server's public key"},
-    {"verify", WEIR_TYPE_BOOL, SRV(verify), "true", 0, 0, NULL, false, "check the server's certificate and its name"},
-    {"connect_timeout", WEIR_TYPE_DURATION, SRV(connect_timeout_ms), "5s", 1, 86400000, NULL, false,
-     "time for a connection to be there, TLS included, and for the endpoint to be named"},
+    WEIR_REACH_OPTIONS(SRV(reach)),
     {.name = NULL},
 };

@@ -577,7 +577,7 @@ static int conn_begin(conn_t *c, weir_error_t *err)
     const weir_host_t *host = c->target->host;
     const weir_upstream_t *up = c->link->server->upstream;
     const tcp_server_options_t *server = c->link->server->options;
-    weir_timeouts_t *hello = host->timeouts(server->connect_timeout_ms);
+    weir_timeouts_t *hello = host->timeouts(server->reach.connect_timeout_ms);
     c->pings = host->timeouts(options_of(c)->ping_interval_ms);
     if (hello == NULL || c->pings == NULL)
         return weir_error(err, "no memory for a link's timers");

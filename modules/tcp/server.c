@@ -32,10 +32,7 @@ int tcp_server_open(const weir_host_t *host, weir_server_t *server, weir_error_t
         return WEIR_EFAIL;
     server->name = o->address;
     server->carrier = (void *)host;
-    if (host->server_address(server, name, port, o->is_tls, o->ca, o->pin, o->verify, o->connect_timeout_ms, err) !=
-        WEIR_OK)
-        return WEIR_EFAIL;
-    return host->server_certificate(server, o->certificate, o->key, err);
+    return host->server_address(server, name, port, o->is_tls, &o->reach, err);
 }
 
 uint32_t tcp_link_modules(const void *options, const char **why_not)
@@ -92,30 +89,6 @@ const weir_option_t tcp_server_options[] = {
      .offset = SRV(is_tls),
      .fallback = "false",
      .doc = "TLS over the connection"},
-    {.name = "ca",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(ca),
-     .doc = "certificates that the server's is checked against; the system's when absent"},
-    {.name = "certificate",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(certificate),
-     .doc = "the certificate, then its chain (PEM), shown to a server that asks for one"},
-    {.name = "key",
-     .type = WEIR_TYPE_PATH,
-     .offset = SRV(key),
-     .doc = "key of `certificate` (PEM); absent: in the certificate's file"},
-    {.name = "pin", .type = WEIR_TYPE_STRING, .offset = SRV(pin), .doc = "SHA-256 of the server's public key"},
-    {.name = "verify",
-     .type = WEIR_TYPE_BOOL,
-     .offset = SRV(verify),
-     .fallback = "true",
-     .doc = "check the server's certificate and its name"},
-    {.name = "connect_timeout",
-     .type = WEIR_TYPE_DURATION,
-     .offset = SRV(connect_timeout_ms),
-     .fallback = "5s",
-     .min = 1,
-     .max = 86400000,
-     .doc = "time for a connection to be there, TLS included"},
+    WEIR_REACH_OPTIONS(SRV(reach)),
     {.name = NULL},
 };

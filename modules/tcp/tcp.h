@@ -23,9 +23,8 @@ typedef struct tcp_upstream_options {
 
 typedef struct tcp_server_options {
     const char *address;
-    bool is_tls, verify;
-    const char *ca, *pin, *certificate, *key;
-    uint64_t connect_timeout_ms;
+    bool is_tls;
+    weir_reach_t reach;
 } tcp_server_options_t;
 
 /* framing.c. Of all but mux, which cuts its streams itself. */

@@ -24,9 +24,8 @@ typedef struct upstream_options {
 } upstream_options_t;
 
 typedef struct server_options {
-    const char *url, *ca, *pin, *certificate, *key;
-    bool verify;
-    uint64_t connect_timeout_ms;
+    const char *url;
+    weir_reach_t reach;
 } server_options_t;
 
 typedef struct target {
@@ -298,7 +297,7 @@ static target_t *target_new(const weir_host_t *host, const weir_server_t *server
     t->host = host;
     t->url = *url;
     t->options = server->upstream->options;
-    t->connect_timeouts = host->timeouts(o->connect_timeout_ms);
+    t->connect_timeouts = host->timeouts(o->reach.connect_timeout_ms);
     t->ping_timeouts = host->timeouts(t->options->ping_interval_ms);
     t->deflater = t->options->deflate ? deflater_new() : NULL;
     if (t->connect_timeouts != NULL && t->ping_timeouts != NULL && (t->deflater != NULL || !t->options->deflate))
@@ -321,9 +320,7 @@ static int server_open(const weir_host_t *host, weir_server_t *server, weir_erro
     target_t *t = target_new(host, server, &url);
     if (t == NULL)
         return weir_error(err, "url: no memory for a server");
-    if (host->server_address(server, name, url.port, url.is_tls, o->ca, o->pin, o->verify, o->connect_timeout_ms,
-                             err) != WEIR_OK ||
-        host->server_certificate(server, o->certificate, o->key, err) != WEIR_OK) {
+    if (host->server_address(server, name, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
         target_free(t);
         return WEIR_EFAIL;
     }
@@ -353,16 +350,7 @@ static const weir_option_t upstream_options[] = {
 
 static const weir_option_t server_options[] = {
     {"url", WEIR_TYPE_STRING, SRV(url), NULL, 0, 0, NULL, true, "ws:// or wss://, host, port, path"},
-    {"ca", WEIR_TYPE_PATH, SRV(ca), NULL, 0, 0, NULL, false,
-     "certificates that the server's is checked against; the system's when absent"},
-    {"certificate", WEIR_TYPE_PATH, SRV(certificate), NULL, 0, 0, NULL, false,
-     "the certificate, then its chain (PEM), shown to a server that asks for one"},
-    {"key", WEIR_TYPE_PATH, SRV(key), NULL, 0, 0, NULL, false,
-     "key of `certificate` (PEM); absent: in the certificate's file"},
-    {"pin", WEIR_TYPE_STRING, SRV(pin), NULL, 0, 0, NULL, false, "SHA-256 of the server's public key"},
-    {"verify", WEIR_TYPE_BOOL, SRV(verify), "true", 0, 0, NULL, false, "check the server's certificate and its name"},
-    {"connect_timeout", WEIR_TYPE_DURATION, SRV(connect_timeout_ms), "5s", 1, 86400000, NULL, false,
-     "time for a connection to be there, TLS and the handshake included"},
+    WEIR_REACH_OPTIONS(SRV(reach)),
     {.name = NULL},
 };
 

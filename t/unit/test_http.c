@@ -217,16 +217,10 @@ static void fake_end(weir_exchange_t *ex)
     w.ends++;
 }
 
-static int fake_certificate(weir_server_t *server, const char *certificate, const char *key, weir_error_t *err)
+static int fake_address(weir_server_t *server, const char *host, uint16_t port, bool is_tls, const weir_reach_t *reach,
+                        weir_error_t *err)
 {
-    (void)server, (void)certificate, (void)key, (void)err;
-    return WEIR_OK;
-}
-
-static int fake_address(weir_server_t *server, const char *host, uint16_t port, bool is_tls, const char *ca,
-                        const char *pin, bool verify, uint64_t connect_timeout_ms, weir_error_t *err)
-{
-    (void)server, (void)ca, (void)pin, (void)verify, (void)connect_timeout_ms, (void)err;
+    (void)server, (void)reach, (void)err;
     assert_string_equal(host, "127.0.0.1");
     assert_int_equal(port, 3000);
     assert_false(is_tls);
@@ -295,7 +289,6 @@ static int begin(void **state)
     w.host.reply_bytes = fake_bytes;
     w.host.reply_end = fake_end;
     w.host.server_address = fake_address;
-    w.host.server_certificate = fake_certificate;
     w.host.stream_connect = fake_connect;
     w.transport = module_transport();
     w.heard = malloc(HEARD_MAX + 1);

@@ -257,7 +257,8 @@ static void localhost_reaches_who_listens_on_ipv4_only(void **state)
 {
     (void)state;
     listen_everywhere();
-    struct target *target = target_new("localhost", port, false, NULL, NULL, true, 2000, NULL);
+    struct target *target =
+        target_new("localhost", port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 2000}, NULL);
     assert_connects_to(target, WEIR_LIT("127.0.0.1"));
     target_free(target);
     close(listener);
@@ -267,7 +268,8 @@ static void addresses_are_asked_for_once_and_serve_until_they_are_old(void **sta
 {
     (void)state;
     listen_everywhere();
-    struct target *target = target_new("server.test", port, false, NULL, NULL, true, 2000, NULL);
+    struct target *target =
+        target_new("server.test", port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 2000}, NULL);
     assert_connects_to(target, WEIR_LIT("127.0.0.1"));
     nameserver.address = 2;
     assert_connects_to(target, WEIR_LIT("127.0.0.1"));
@@ -288,7 +290,8 @@ static void old_addresses_serve_while_the_nameserver_is_down(void **state)
 {
     (void)state;
     listen_everywhere();
-    struct target *target = target_new("server.test", port, false, NULL, NULL, true, 2000, NULL);
+    struct target *target =
+        target_new("server.test", port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 2000}, NULL);
     assert_connects_to(target, WEIR_LIT("127.0.0.1"));
     nameserver.rcode = RCODE_FAILED;
     let_pass(61000);
@@ -307,7 +310,8 @@ static void all_who_wait_for_a_name_share_one_question(void **state)
     listen_everywhere();
     struct caller callers[5] = {0};
     weir_stream_t *streams[5];
-    struct target *target = target_new("server.test", port, false, NULL, NULL, true, 2000, NULL);
+    struct target *target =
+        target_new("server.test", port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 2000}, NULL);
     for (int i = 0; i < 5; i++)
         streams[i] = stream_connect_target(target, &events, &callers[i], NULL);
     stream_close(streams[2]);
@@ -327,7 +331,8 @@ static void a_nameserver_that_is_silent_fails_the_connection_in_time(void **stat
 {
     (void)state;
     struct caller caller = {0};
-    struct target *target = target_new("server.test", 80, false, NULL, NULL, true, 50, NULL);
+    struct target *target =
+        target_new("server.test", 80, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 50}, NULL);
     ev_io_stop(proc->loop, &nameserver.io);
     weir_stream_t *s = stream_connect_target(target, &events, &caller, NULL);
     RUN_UNTIL(caller.broken == 1);

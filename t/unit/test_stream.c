@@ -460,7 +460,8 @@ static void connect_loopback(struct end *a, struct end *b)
     int listener = address_listen("127.0.0.1:0", false, 16, NULL);
     assert_int_equal(address_bound(listener, text, sizeof(text)), WEIR_OK);
     assert_int_equal(address_parse(text, &at, NULL), WEIR_OK);
-    struct target *target = target_new(at.host, at.port, false, NULL, NULL, true, 1000, NULL);
+    struct target *target =
+        target_new(at.host, at.port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = 1000}, NULL);
     own(a, stream_connect_target(target, &events, a, NULL));
     target_free(target); /* the dial keeps it */
     RUN_UNTIL(a->connected == 1);
@@ -604,7 +605,8 @@ static uint16_t closed_port(void)
 static void dial(struct end *end, const char *host, uint16_t port, uint64_t timeout_ms)
 {
     weir_error_t err = {""};
-    struct target *target = target_new(host, port, false, NULL, NULL, true, timeout_ms, &err);
+    struct target *target =
+        target_new(host, port, false, &(weir_reach_t){.verify = true, .connect_timeout_ms = timeout_ms}, &err);
     if (target == NULL)
         fail_msg("%s", err.text);
     end->stream = stream_connect_target(target, &events, end, &err);
@@ -753,7 +755,9 @@ static void tls_dial(struct end *client, struct end *server, struct target *targ
 static struct target *tls_target(const char *host, const char *ca, const char *pin, bool verify)
 {
     weir_error_t err = {""};
-    struct target *target = target_new(host, tls.port, true, ca, pin, verify, 2000, &err);
+    struct target *target =
+        target_new(host, tls.port, true,
+                   &(weir_reach_t){.ca = ca, .pin = pin, .verify = verify, .connect_timeout_ms = 2000}, &err);
     if (target == NULL)
         fail_msg("%s", err.text);
     return target;
@@ -979,7 +983,7 @@ static void a_server_that_does_not_answer_the_handshake_is_given_up(void **state
     (void)state;
     struct end client = {0};
     weir_error_t err = {""};
-    struct target *target = target_new("127.0.0.1", tls.port, true, NULL, NULL, false, 50, &err);
+    struct target *target = target_new("127.0.0.1", tls.port, true, &(weir_reach_t){.connect_timeout_ms = 50}, &err);
     client.stream = stream_connect_target(target, &events, &client, &err);
     RUN_UNTIL(client.broken == 1);
     assert_non_null(strstr(client.why, "no answer within connect_timeout (50 ms)"));
@@ -1004,9 +1008,11 @@ static void files_that_do_not_fit_are_named(void **state)
     server_fails(tls.a_pem, tls.b_key, "b.key does not match the certificate");
     server_fails(tls.a_key, tls.a_key, "no PEM block");
     weir_error_t err = {""};
-    assert_null(target_new("h", 1, true, "/nonexistent.ca", NULL, true, 1000, &err));
+    assert_null(target_new("h", 1, true,
+                           &(weir_reach_t){.ca = "/nonexistent.ca", .verify = true, .connect_timeout_ms = 1000}, &err));
     assert_non_null(strstr(err.text, "/nonexistent.ca: No such file"));
-    assert_null(target_new("h", 1, true, NULL, "abc", true, 1000, &err));
+    assert_null(
+        target_new("h", 1, true, &(weir_reach_t){.pin = "abc", .verify = true, .connect_timeout_ms = 1000}, &err));
     assert_non_null(strstr(err.text, "pin \"abc\""));
 }
 
