@@ -123,7 +123,7 @@ if (waysThroughWeir.length > 0) {
             await until(() => echoes(weir.url('edge', path)).then(() => true, () => false), `${path} is served`); // prettier-ignore
             await echoes(weir.url('edge', path));
         }
-        assert.match(weir.stderr(), /breaker: search\/127\.0\.0\.1:\d+: closed -> open/);
+        await until(() => /breaker: search\/127\.0\.0\.1:\d+: closed -> open/.test(weir.stderr()), 'the log tells of the circuit');
         await weir.stop();
         await server.stop();
     });

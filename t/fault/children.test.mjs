@@ -124,6 +124,7 @@ test(
             { jsonrpc: '2.0', id: '3', result: { long, id: 3 } }
         ];
         for (const text of texts) assert.equal(textOf(await call(one, 'say', { text: `${JSON.stringify(text)}\n` })), 'said');
+        await until(() => house.logged('skipped a message longer than max_message').length >= texts.length, 'each is in the log');
         assert.equal(house.logged('skipped a message longer than max_message').length, texts.length);
     })
 );

@@ -435,9 +435,11 @@ test('an_inner_weir_that_lies_fails_what_is_on_its_link_with_the_story', async (
     await inHouse(edgePlan(fake.address, { a: 1 }, { workers: 1, chain: [] }), async edge => {
         for (const [name, [records, story, isBegun]] of Object.entries(lies)) {
             lie = records;
+            const before = edge.logged('the link is closed').length;
             const told = await ask(edge.url('a'), 'x').catch(error => assert.match(error.message, /closed while reading body/, name));
             assert.equal(told === undefined, isBegun === 'begun', `${name}: a reply that has begun is cut, one that has not says why`);
             if (told) assert.deepEqual([told.status, reasonOf(told)], [502, 'bad_reply'], `${name}: ${told.text}`);
+            await until(() => edge.logged('the link is closed').length > before, () => `the log tells of ${name}:\n${edge.stderr()}`); // prettier-ignore
             assert.match(edge.logged('the link is closed').at(-1), new RegExp(story), name);
             lie = undefined;
             assert.equal(textOf(JSON.parse((await ask(edge.url('a'), 'x')).text)), 'true', `${name}: the next is served`);
