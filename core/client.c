@@ -55,6 +55,12 @@ static const weir_accept_t client_accept = {
     .fail = client_fail,
 };
 
+/* As the log calls it: one on pipes, or on a Unix socket, has no address. */
+static const char *client_name(const weir_client_t *client)
+{
+    return client->peer == NULL ? "its client" : client->peer;
+}
+
 /* ---- exchanges ---- */
 
 /* What it asked for, and has no answer to yet: its listening is no request of its own. */
@@ -240,7 +246,7 @@ static void client_note_initialize(weir_client_t *client, weir_slice_t bytes)
 {
     if (renewal_note(&client->renewal, bytes) != WEIR_OK)
         log_write(WEIR_LOG_WARN, "listener %s: %s: no memory to keep its initialize", client->listener->name,
-                  client->peer);
+                  client_name(client));
 }
 
 /* One of weir's own messages to the server. */
@@ -289,7 +295,7 @@ static void client_renew_on(weir_client_t *client, bool has_session)
                                         WEIR_LIT("the server has forgotten the session, and would not begin another"));
     if (has_session && client_renew_with(client, WEIR_LIT(initialized)))
         log_write(WEIR_LOG_NOTICE, "listener %s: %s: its session was forgotten by the server and is begun again",
-                  client->listener->name, client->peer);
+                  client->listener->name, client_name(client));
     else
         client_cannot_renew(client, &failure);
 }
@@ -468,7 +474,7 @@ static void client_refuse(weir_client_t *client, weir_scan_t scan, weir_slice_t 
                 : scan == WEIR_SCAN_TOO_DEEP ? WEIR_LIT("the message is nested too deep")
                                              : WEIR_LIT("not valid JSON"),
     };
-    log_write(WEIR_LOG_INFO, "listener %s: %s: refused a message: %.*s", client->listener->name, client->peer,
+    log_write(WEIR_LOG_INFO, "listener %s: %s: refused a message: %.*s", client->listener->name, client_name(client),
               WEIR_FMT(failure.text));
     client_tell(client, id.p == NULL ? WEIR_LIT("null") : id,
                 is_json ? WEIR_CODE_INVALID_REQUEST : WEIR_CODE_PARSE_ERROR, &failure);

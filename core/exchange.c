@@ -296,8 +296,9 @@ static void exchange_log(const exchange_t *ex, const weir_failure_t *failure)
     if (ex->pub.is_checkup)
         return; /* who has asked for it says what it means */
     weir_level_t level = failure->status >= 500 ? WEIR_LOG_WARN : WEIR_LOG_INFO;
+    weir_slice_t peer = ex->pub.peer.n == 0 ? WEIR_LIT("its client") : ex->pub.peer; /* on pipes, or a Unix socket */
     log_write(proc->kind == PROC_KEEPER ? WEIR_LOG_DEBUG : level, "%s: %.*s got %u %s: %.*s", ex->pub.listener->name,
-              WEIR_FMT(ex->pub.peer), failure->status, failure_word(failure->reason), WEIR_FMT(failure->text));
+              WEIR_FMT(peer), failure->status, failure_word(failure->reason), WEIR_FMT(failure->text));
 }
 
 /* In whole seconds, as Retry-After is, and none too early. */
