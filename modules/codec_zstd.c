@@ -64,17 +64,45 @@ static long zstd_pack(void *packer, weir_slice_t in, weir_pack_t how, char *out,
     return (long)to.pos;
 }
 
+typedef struct expander {
+    ZSTD_DCtx *context;
+    uint64_t taken; /* bytes of the frame */
+    bool is_skippable;
+} expander_t;
+
 static void *zstd_expander_new(weir_error_t *err)
 {
-    ZSTD_DCtx *context = ZSTD_createDCtx();
-    if (context == NULL)
-        weir_error(err, "zstd: no memory for a context");
-    return context;
+    expander_t *e = calloc(1, sizeof(*e));
+    if (e != NULL && (e->context = ZSTD_createDCtx()) != NULL)
+        return e;
+    free(e);
+    weir_error(err, "zstd: no memory for a context");
+    return NULL;
 }
 
 static void zstd_expander_free(void *expander)
 {
-    ZSTD_freeDCtx(expander);
+    expander_t *e = expander;
+    if (e == NULL)
+        return;
+    ZSTD_freeDCtx(e->context);
+    free(e);
+}
+
+/* Frames of RFC 8878, and skippable ones. The library may know formats from before it, for which the bounds of this file do not hold. */
+static bool is_frame(expander_t *e, weir_slice_t in)
+{
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd}, skippable[] = {0x50, 0x2a, 0x4d, 0x18};
+    for (uint64_t at = e->taken; at < sizeof(frame) && at - e->taken < in.n; at++) {
+        uint8_t byte = (uint8_t)in.p[at - e->taken];
+        if (at == 0) {
+            e->is_skippable = (byte & 0xf0) == skippable[0];
+            byte = e->is_skippable ? skippable[0] : byte;
+        }
+        if (byte != (e->is_skippable ? skippable : frame)[at])
+            return false;
+    }
+    return true;
 }
 
 static uint64_t zstd_expanded_size(weir_slice_t payload)
@@ -89,22 +117,28 @@ static int zstd_expand_begin(void *expander, size_t limit)
     int window_log = WINDOW_LOG_MIN;
     while (window_log < WINDOW_LOG_MAX && (size_t)1 << window_log < limit)
         window_log++;
-    size_t rc = ZSTD_DCtx_reset(expander, ZSTD_reset_session_only);
+    expander_t *e = expander;
+    e->taken = 0;
+    size_t rc = ZSTD_DCtx_reset(e->context, ZSTD_reset_session_only);
     if (!ZSTD_isError(rc))
-        rc = ZSTD_DCtx_setParameter(expander, ZSTD_d_windowLogMax, window_log);
+        rc = ZSTD_DCtx_setParameter(e->context, ZSTD_d_windowLogMax, window_log);
     return ZSTD_isError(rc) ? WEIR_EFAIL : WEIR_OK;
 }
 
 static int zstd_expand(void *expander, weir_slice_t *in, char *out, size_t room, size_t *filled, weir_error_t *err)
 {
+    expander_t *e = expander;
     ZSTD_inBuffer from = {in->p, in->n, 0};
     ZSTD_outBuffer to = {out, room, 0};
-    size_t hint = ZSTD_decompressStream(expander, &to, &from);
+    if (!is_frame(e, *in))
+        return weir_error(err, "zstd: no frame begins like this");
+    size_t hint = ZSTD_decompressStream(e->context, &to, &from);
     if (ZSTD_isError(hint))
         return weir_error(err, "zstd: %s", ZSTD_getErrorName(hint));
     in->p += from.pos;
     in->n -= from.pos;
     *filled += to.pos;
+    e->taken = hint == 0 ? 0 : e->taken + from.pos;
     return hint == 0 ? WEIR_OK : WEIR_EAGAIN;
 }
 
