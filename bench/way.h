@@ -535,4 +535,24 @@ static inline void plan_print(const plan_t *plan)
            (unsigned long long)plan->rounds, plan->seconds, load);
 }
 
+/* The whole of a program that asks how many messages a second each way carries. */
+static inline int rates_main(int argc, char **argv, way_t *ways, size_t n)
+{
+    static const column_t columns[] = {
+        {"messages/s", figure_rate, 0, true, false},
+        {"worker, µs a message", figure_worker_us, 2, true, false},
+        {"keeper, µs a message", figure_keeper_us, 2, true, false},
+        {"messages/s that a core for each would carry", figure_capacity, 0, true, false},
+        {.title = NULL},
+    };
+    plan_t plan = plan_of(argc, argv);
+    printf("%llu calls in flight; ", (unsigned long long)plan.window);
+    plan_print(&plan);
+    ways_open(ways, n);
+    ways_run(ways, n, &plan);
+    ways_close(ways, n);
+    ways_table(ways, n, plan.rounds, columns);
+    return 0;
+}
+
 #endif
