@@ -74,18 +74,20 @@ async function initialized(listener, options) {
 
 const echo = (message, id) => rpc('tools/call', { name: 'echo', arguments: { message } }, id);
 
-/* A connection that each worker has accepted: an endpoint that nobody has is refused, and the log says by whom. */
+/* A connection that each worker has accepted: an endpoint that nobody has is refused, and the log says by whom. A worker that
+ * drains says that it closes, and a connection that closes is none to go on with. */
 async function connectionsToAll(listener, house = weir) {
     const all = new Map();
     const refusals = () => [...house.stderr().matchAll(/\[worker\/(\d+) \d+\] \w+: \S+ got 404 session_not_found/g)];
     while (all.size < WORKERS) {
         const before = refusals().length;
         const connection = open(listener, '/sse?sse_session=none', house).send('POST', {}, rpc('ping', undefined, 1));
-        assert.equal((await connection.head()).status, 404);
+        const { status, headers } = await connection.head();
+        assert.equal(status, 404);
         await connection.body();
         await until(() => refusals().length > before, 'the refusal is in the log');
         const worker = refusals().at(-1)[1];
-        if (all.has(worker)) connection.close();
+        if (all.has(worker) || headers.connection === 'close') connection.close();
         else all.set(worker, connection);
     }
     return all;
