@@ -177,7 +177,8 @@ static void write_lines(weir_lane_t *lane, weir_slice_t rest)
         if (n < 2 || line.p[0] != '{' || line.p[n - 1] != '}' || memchr(line.p, '\r', n) != NULL)
             continue;
         weir_envelope_t envelope;
-        if (proc->host->message_scan(line, &envelope) == WEIR_SCAN_NOT_JSON)
+        weir_scan_t scan = proc->host->message_scan(line, &envelope);
+        if (scan == WEIR_SCAN_NOT_JSON || scan == WEIR_SCAN_TOO_DEEP) /* how it goes on, nobody has looked at */
             continue;
         lines[nlines++] = line;
         weir_chunk_t parts[2] = {{.bytes = weir_slice(line.p, n / 2)},
