@@ -26,7 +26,7 @@ typedef struct proc {
     struct log *log;
     struct timers *timers;
     struct bufs *bufs;
-    struct tls *tls;           /* client and server contexts */
+    struct tls *tls;           /* contexts that targets share */
     struct resolver *resolver; /* made on first use */
     struct children *children; /* keepers */
     struct config *config;
