@@ -1,14 +1,16 @@
 // Every figure that weir shows, made to move by scenes that know the right number. The last test compares what was checked with what there
 // is: a new figure that no scene has seen at another number than 0 fails there.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Moody, call, startTeam } from './lib/moody.mjs';
 import { skimMetrics, typed } from './lib/metrics.mjs';
 import { run, until } from './lib/process.mjs';
 import { Connection, PROTOCOL, openSession, request, rpc } from './lib/raw.mjs';
+import { Streamer } from './lib/streams.mjs';
 import { binary, repo, startWeir } from './lib/weir.mjs';
 import { demo } from './lib/world.mjs';
 
@@ -263,6 +265,55 @@ describe('counters', { concurrency: true }, () => {
         scene(1, [{ pool: { min: 0, max_age: '1ms', grow_above: 1, health_check: 0 } }], async ({ weir, server }) => {
             await call(weir);
             await becomes(weir, at(server), { weir_pool_links: 0, weir_pool_aged_total: 1, weir_pool_opened_total: 1 });
+        }));
+
+    /* A session with a server over frames, before which small messages wait for ten seconds and large ones not at all. */
+    async function gathering(play) {
+        const folder = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+        const server = await new Streamer('length').start(join(folder, 'server')); // of a Unix socket the kernel keeps little
+        const weir = await startTeam([server], { modules: ['batch'], chain: [{ pool: { min: 0, health_check: 0 } }, { batch: { max_bytes: 512, max_delay: '10s' } }], upstream: { buffer_limit: '64KiB' } });
+        try {
+            const url = weir.url('edge', '/team');
+            const large = { experimental: { filler: { of: 'x'.repeat(512) } } };
+            const hello = await request(url, 'POST', {}, rpc('initialize', { protocolVersion: PROTOCOL, capabilities: large, clientInfo: { name: 'x', version: '1' } }, 1));
+            const headers = { 'mcp-session-id': hello.headers['mcp-session-id'] };
+            const tell = async method => assert.equal((await request(url, 'POST', headers, rpc(method))).status, 202); // it is on the link by then
+            const flushed = async of => {
+                for (const [trigger, count] of Object.entries({ bytes: 0, explicit: 0, drain: 0, time: 0, turn: 0, size: 0, ...of })) await checks(weir, { ...team, trigger }, { weir_frames_flushes_total: count });
+            };
+            await play({ weir, server, url, headers, tell, flushed });
+        } finally {
+            await weir.stop();
+            await server.stop();
+            rmSync(folder, { recursive: true });
+        }
+    }
+
+    test('counters: of what waits when a link closes', () =>
+        gathering(async ({ weir, server, url, headers, tell, flushed }) => {
+            await flushed({ bytes: 1 });
+            await tell('notifications/initialized');
+            await tell('notifications/roots/list_changed');
+            assert.deepEqual(server.asked, ['initialize'], 'they wait');
+            await request(url, 'DELETE', headers);
+            await until(() => server.asked.length === 3, 'what waited goes before the link does');
+            await becomes(weir, { ...team, trigger: 'drain' }, { weir_frames_flushes_total: 1 });
+            await flushed({ bytes: 1, drain: 1 });
+            await checks(weir, team, { weir_frames_messages_out_total: 3, weir_frames_batches_out_total: 2 });
+        }));
+
+    test('counters: of what waits until the other end takes more', () =>
+        gathering(async ({ weir, server, url, headers, tell, flushed }) => {
+            server.pause(true);
+            const large = request(url, 'POST', headers, rpc('tools/call', { name: 'any', arguments: { of: 'x'.repeat(1 << 20) } }, 2));
+            await becomes(weir, team, { weir_frames_batches_out_total: 2 });
+            await tell('notifications/initialized');
+            await flushed({ bytes: 2 });
+            server.pause(false);
+            assert.equal((await large).status, 200);
+            await until(() => server.asked.length === 3, 'the small one came behind it');
+            await flushed({ bytes: 2, explicit: 1 });
+            await checks(weir, team, { weir_frames_messages_out_total: 3, weir_frames_batches_out_total: 3 });
         }));
 
     describe('counters: of frames', { concurrency: false }, () => {

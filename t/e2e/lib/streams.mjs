@@ -54,9 +54,10 @@ export class Streamer {
         return this.asked.filter(method => method === 'tools/call').length;
     }
 
-    async start(port = 0) {
+    /* A port, or the path of a Unix socket. */
+    async start(at = 0) {
         if (this.kind === 'ws') {
-            this.server = new WebSocketServer({ port, host: '127.0.0.1', handleProtocols: () => 'mcp' });
+            this.server = new WebSocketServer({ port: at, host: '127.0.0.1', handleProtocols: () => 'mcp' });
             this.server.on('connection', socket => {
                 const wire = { send: message => socket.send(JSON.stringify(message)), cut: () => socket.terminate(), socket: socket._socket };
                 const take = this.#take(wire);
@@ -68,10 +69,10 @@ export class Streamer {
                 wire.socket.on('error', () => {}).on('close', () => this.wires.delete(wire));
                 return this.#take(wire);
             });
-            await new Promise(resolve => this.server.listen(port, '127.0.0.1', resolve));
+            await new Promise(resolve => this.server.listen(typeof at === 'string' ? { path: at } : { port: at, host: '127.0.0.1' }, resolve));
         }
         this.port = this.server.address().port;
-        const address = `127.0.0.1:${this.port}`;
+        const address = typeof at === 'string' ? `unix:${at}` : `127.0.0.1:${this.port}`;
         this.name = this.kind === 'ws' ? `ws://${address}/mcp` : address;
         return this;
     }
