@@ -163,8 +163,9 @@ int call_request(exchange_t *ex)
     call->ex = ex;
     ex->call = call;
     call->is_initialize = ex->is_own_link;
-    if (ex->session != NULL)
-        session_call_begun(ex->session, call);
+    call->session = ex->session;
+    if (call->session != NULL)
+        call->stream = session_call_begun(call->session);
     else
         call_teaches(call, env->method);
     char number[DECIMAL_MAX];

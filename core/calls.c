@@ -14,7 +14,7 @@
 #include "log.h"
 #include "message.h"
 #include "param.h"
-#include "session.h"
+#include "session_streams.h"
 
 /* The client takes back a request: it has to be named by the number the server knows. */
 static void call_client_cancels(exchange_t *ex)

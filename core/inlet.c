@@ -14,7 +14,7 @@
 #include "places.h"
 #include "postbox.h"
 #include "proc.h"
-#include "session.h"
+#include "session_streams.h"
 #include "timer.h"
 #include "upstreams.h"
 

@@ -11,8 +11,8 @@
 #ifndef SESSION_H
 #define SESSION_H
 
-#include "call.h"
 #include "events.h"
+#include "exchange.h"
 
 #define SESSION_ID_SIZE 16
 
@@ -48,20 +48,14 @@ void session_end(session_t *session);
 /* Its link is going down. */
 void session_lost(session_t *session, const char *why);
 
-/* Serve a GET: open the session's stream, or resume the one that last_event_id names. */
-void session_listen(session_t *session, exchange_t *ex);
-/* The GET stream's client has gone. */
-void session_unlisten(session_t *session, exchange_t *ex);
-
-/* A request begins or ends: the session is not idle meanwhile. */
-void session_call_begun(session_t *session, call_t *call);
+/* A request begins or ends: the session is not idle meanwhile. The number of the stream that its reply gets. */
+uint32_t session_call_begun(session_t *session);
 void session_call_ended(session_t *session);
+/* Its client has begun to listen, or does so no more. */
+void session_mind_idleness(session_t *session);
 
 /* Log an event of a stream and write its id. */
 weir_slice_t session_log(session_t *session, uint32_t stream, const weir_slice_t *parts, size_t n, bool is_final,
                          char id[EVENT_ID_MAX]);
-
-/* A message of the server that answers nothing: find the stream it belongs on. */
-void session_route(session_t *session, const weir_message_t *message);
 
 #endif
