@@ -69,14 +69,14 @@ static void client_refuse(weir_client_t *client, weir_scan_t scan, weir_slice_t 
 {
     bool is_json = scan == WEIR_SCAN_NOT_JSONRPC;
     weir_failure_t failure = {
+        .code = is_json ? WEIR_CODE_INVALID_REQUEST : WEIR_CODE_PARSE_ERROR,
         .text = is_json                      ? WEIR_LIT("not a JSON-RPC 2.0 message")
                 : scan == WEIR_SCAN_TOO_DEEP ? WEIR_LIT("the message is nested too deep")
                                              : WEIR_LIT("not valid JSON"),
     };
     log_write(WEIR_LOG_INFO, "listener %s: %s: refused a message: %.*s", client->listener->name, client_name(client),
               WEIR_FMT(failure.text));
-    client_tell(client, id.p == NULL ? WEIR_LIT("null") : id,
-                is_json ? WEIR_CODE_INVALID_REQUEST : WEIR_CODE_PARSE_ERROR, &failure);
+    client_tell(client, id.p == NULL ? WEIR_LIT("null") : id, &failure);
 }
 
 /* A message that lies in nobody's buffer gets one: it may have to wait for a link. */

@@ -105,8 +105,9 @@ int client_write(weir_client_t *client, const weir_chunk_t *parts, size_t n)
     return client->owner == NULL ? WEIR_ECLOSED : client->events->write(client->owner, parts, n);
 }
 
-void client_tell(weir_client_t *client, weir_slice_t id, int code, const weir_failure_t *failure)
+void client_tell(weir_client_t *client, weir_slice_t id, const weir_failure_t *failure)
 {
+    int code = failure->code == 0 ? WEIR_CODE_PROXY : failure->code;
     char text[WEIR_ERROR_MAX * 2];
     size_t n = message_error(text, sizeof(text), id, code, failure->text, weir_slice_str(failure->word));
     weir_chunk_t chunk = {.bytes = weir_slice(text, n)};

@@ -46,7 +46,7 @@ void client_settle(weir_client_t *client);
 /* Read on, or not, by what is in flight now. */
 void client_mind_flood(weir_client_t *client);
 int client_write(weir_client_t *client, const weir_chunk_t *parts, size_t n);
-void client_tell(weir_client_t *client, weir_slice_t id, int code, const weir_failure_t *failure);
+void client_tell(weir_client_t *client, weir_slice_t id, const weir_failure_t *failure);
 
 /* client_session.c */
 

@@ -59,9 +59,9 @@ static void client_end(weir_exchange_t *pub)
 static void client_lose(weir_client_t *client, exchange_t *ex, const weir_failure_t *failure, bool was_listening)
 {
     if (ex->pub.message.envelope.kind == WEIR_KIND_REQUEST)
-        client_tell(client, ex->pub.message.envelope.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+        client_tell(client, ex->pub.message.envelope.id, failure);
     else if (ex->pub.message.envelope.kind == WEIR_KIND_BATCH)
-        client_tell(client, WEIR_LIT("null"), failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+        client_tell(client, WEIR_LIT("null"), failure);
     if (was_listening && failure->reason == WEIR_REASON_BAD_METHOD)
         client->cannot_listen = true; /* the server says nothing unasked */
     else if (was_listening)

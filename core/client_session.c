@@ -113,7 +113,7 @@ void client_cannot_renew(weir_client_t *client, const weir_failure_t *failure)
     weir_envelope_t env;
     while (renewal_next(&client->renewal, &request)) {
         if (message_scan(request.bytes, &env) == WEIR_SCAN_OK && env.kind == WEIR_KIND_REQUEST)
-            client_tell(client, env.id, failure->code == 0 ? WEIR_CODE_PROXY : failure->code, failure);
+            client_tell(client, env.id, failure);
         buf_unref(request.buf);
     }
 }
