@@ -1,7 +1,7 @@
 /* describe.c: what a module's tables say, as text. */
 #include "describe.h"
 
-#include "figures.h"
+#include "figure.h"
 #include "option.h"
 
 static const char *type_name(const weir_option_t *option)

@@ -10,6 +10,7 @@
 
 #include <weir/slice.h>
 
+#include "figure.h"
 #include "figures.h"
 #include "latency.h"
 #include "modules.h"
