@@ -6,7 +6,7 @@
 
 #include <weir/figure.h>
 
-#define FIGURES_PLACES_MAX 2
+#define FIGURES_PLACES_MAX 4
 
 /* A table, and where in /status its figures stand: paths that each of its paths goes on from, ended by NULL. */
 typedef struct figures {

@@ -201,6 +201,7 @@ static const weir_host_t table = {
     .encode = encode,
     .encoder_free = encoder_free,
     .decode = decode,
+    .listener_counters = listener_counters,
 };
 
 const weir_host_t *host_table(void)

@@ -15,6 +15,7 @@
 #include "modules.h"
 #include "option.h"
 #include "proc.h"
+#include "shared.h"
 #include "stats.h"
 #include "stream.h"
 #include "timer.h"
@@ -260,6 +261,14 @@ void listener_free(weir_listener_t *l)
     timer_stop(&l->rest);
     tls_server_free(l->tls);
     free(l->accepters);
+}
+
+int listener_counters(weir_counters_t *counters, int64_t *own, const weir_listener_t *l, const char *module,
+                      uint32_t ngauges, uint32_t ngrowing, weir_error_t *err)
+{
+    char where[256];
+    snprintf(where, sizeof(where), "listener %s", l->name);
+    return link_counters_of(counters, own, where, module, ngauges, ngrowing, err);
 }
 
 size_t listener_clients(const weir_listener_t *l)

@@ -55,6 +55,8 @@ void listener_drain(weir_listener_t *listener, bool now);
 size_t listener_clients(const weir_listener_t *listener);
 /* See weir_host_t. */
 bool listener_is_shared(const weir_listener_t *listener);
+int listener_counters(weir_counters_t *counters, int64_t *own, const weir_listener_t *listener, const char *module,
+                      uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
 bool listener_offer(weir_listener_t *listener, weir_stream_t *stream, const weir_head_t *head, weir_slice_t bytes,
                     size_t head_n);
 

@@ -199,12 +199,18 @@ static void figures_say(pass_t *pass, const json_t *status, const figures_t *fig
     }
 }
 
+/* In chains, and as a transport. */
 static void module_say(pass_t *pass, const json_t *status, const weir_module_t *module)
 {
-    char upstreams[NAME_MAX_BYTES], listeners[NAME_MAX_BYTES];
-    snprintf(upstreams, sizeof(upstreams), "upstreams/{upstream}/chain/%s/", module->name);
-    snprintf(listeners, sizeof(listeners), "listeners/{listener}/chain/%s/", module->name);
-    const figures_t figures = {module->figures, {upstreams, listeners, NULL}};
+    static const char *const wheres[FIGURES_PLACES_MAX] = {
+        "upstreams/{upstream}/chain", "upstreams/{upstream}/transports", "listeners/{listener}/chain",
+        "listeners/{listener}/transports"};
+    char places[FIGURES_PLACES_MAX][NAME_MAX_BYTES];
+    figures_t figures = {.table = module->figures};
+    for (size_t i = 0; i < FIGURES_PLACES_MAX; i++) {
+        snprintf(places[i], sizeof(places[i]), "%s/%s/", wheres[i], module->name);
+        figures.places[i] = places[i];
+    }
     if (module->figures != NULL)
         figures_say(pass, status, &figures, module->name);
 }

@@ -48,7 +48,7 @@ static json_t *servers_status(const upstream_t *up)
     return servers;
 }
 
-static void upstream_status(json_t *upstreams, const upstream_t *up)
+static void upstream_status(json_t *upstreams, upstream_t *up)
 {
     json_t *object = json_object_get(upstreams, up->pub.name);
     json_object_set_new(object, "transport", json_string(up->transport));
@@ -58,6 +58,7 @@ static void upstream_status(json_t *upstreams, const upstream_t *up)
     }
     json_object_set_new(object, "servers", servers_status(up));
     json_object_set_new(object, "chain", upstream_chain_status(up));
+    json_object_set_new(object, "transports", upstream_transports_status(up));
 }
 
 static json_t *failures_status(const stats_row_t *row)
@@ -171,7 +172,17 @@ static json_t *upstreams_status(void)
     return upstreams;
 }
 
-/* Only those whose chain has link modules. */
+static void listener_status(json_t *listeners, const weir_listener_t *l)
+{
+    json_t *transports = listener_transports_status(l);
+    if (json_object_get(listeners, l->name) == NULL && transports != NULL)
+        json_object_set_new(listeners, l->name, json_object());
+    json_object_set_new(json_object_get(listeners, l->name), "transports", transports);
+    if (l->lanes.nmodules > 0)
+        json_object_set_new(json_object_get(listeners, l->name), "chain", listener_chain_status(l));
+}
+
+/* Only those whose chain has link modules, or whose transports tell something. */
 static json_t *listeners_status(void)
 {
     json_t *listeners = json_object();
@@ -185,8 +196,7 @@ static json_t *listeners_status(void)
                             json_pack("{s:o}", "frames", lanes_status(&row.lanes)));
     }
     for (const weir_listener_t *l = proc->listeners; l != NULL; l = l->next)
-        if (l->lanes.nmodules > 0)
-            json_object_set_new(json_object_get(listeners, l->name), "chain", listener_chain_status(l));
+        listener_status(listeners, l);
     return listeners;
 }
 

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "option.h"
+#include "proc.h"
 
 /* What a module's `status` callback is given: its members go into `object`. */
 #define DEPTH_MAX 8
@@ -112,12 +113,17 @@ static json_t *options_status(const weir_module_t *module, const void *options)
 
 /* ---- chains ---- */
 
+static teller_t teller_of(json_t *object)
+{
+    return (teller_t){.pub = {.number = tell_number, .text = tell_text, .enter = tell_enter, .leave = tell_leave},
+                      .object = object};
+}
+
 static void module_status(json_t *chain, const weir_module_t *module, const void *options, void *self,
                           void (*status)(void *self, weir_status_t *status))
 {
     json_t *object = json_object();
-    teller_t teller = {.pub = {.number = tell_number, .text = tell_text, .enter = tell_enter, .leave = tell_leave},
-                       .object = object};
+    teller_t teller = teller_of(object);
     json_object_set_new(object, "module", json_string(module->name));
     json_object_set_new(object, "options", options_status(module, options));
     if (status != NULL)
@@ -159,4 +165,38 @@ json_t *listener_chain_status(const weir_listener_t *listener)
     for (uint32_t i = 0; i < listener->lanes.nmodules; i++)
         lane_status(chain, &listener->lanes.modules[i]);
     return chain;
+}
+
+/* ---- transports ---- */
+
+static json_t *told_only(json_t *object)
+{
+    if (json_object_size(object) > 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *upstream_transports_status(upstream_t *up)
+{
+    json_t *all = json_object(), *object = json_object();
+    teller_t teller = teller_of(object);
+    if (up->connect->status != NULL)
+        up->connect->status(proc->host, &up->pub, &teller.pub);
+    json_object_set_new(all, up->transport, told_only(object));
+    return told_only(all);
+}
+
+json_t *listener_transports_status(const weir_listener_t *listener)
+{
+    json_t *all = json_object();
+    size_t i = 0;
+    for (const weir_listener_t *face = listener; face != NULL; face = face->sibling, i++) {
+        json_t *object = json_object();
+        teller_t teller = teller_of(object);
+        if (face->accept->status != NULL)
+            face->accept->status(face->self, &teller.pub);
+        json_object_set_new(all, listener->conf->transports.items[i], told_only(object));
+    }
+    return told_only(all);
 }

@@ -404,6 +404,10 @@ typedef struct weir_host {
      * broken. `out` gets a buffer of its own, which the caller gives back. Counted where `codings` (NULL: nowhere) are. */
     int (*decode)(const weir_codings_t *codings, const weir_codec_t *codec, weir_slice_t body, uint64_t limit,
                   weir_chunk_t *out, weir_error_t *err);
+
+    /* Counters of a transport, as of `counters`, for what clients do; `own` as with link_counters. */
+    int (*listener_counters)(weir_counters_t *counters, int64_t *own, const weir_listener_t *listener,
+                             const char *module, uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
 } weir_host_t;
 
 /* The head of a reply to the client. */
@@ -443,6 +447,8 @@ typedef struct weir_accept {
     /* Which link modules may stand in the listener's chain: those of its lanes (WEIR_LINK_GATHERS, WEIR_LINK_PACKS), of its bodies
      * (WEIR_LINK_ENCODES). `why_not` says why the others may not, or where they belong. NULL: none. */
     uint32_t (*link_modules)(const void *options, const char **why_not);
+    /* What it counts, for /status, where it stands by the transport's name. NULL, or nothing told: it is not there. */
+    void (*status)(void *self, weir_status_t *status);
 } weir_accept_t;
 
 #define WEIR_CONNECT_EXCHANGES 0x1u /* a link carries whole exchanges, one at a time (`send`) */
@@ -471,6 +477,8 @@ typedef struct weir_connect {
     const struct weir_connect *(*variant)(const void *upstream_options);
     /* WEIR_CONNECT_SHARED, instead of `pause`: the client of this one exchange is full, or takes bytes again. */
     void (*hold)(weir_link_t *link, weir_exchange_t *ex, bool is_held);
+    /* As of weir_accept_t, of all servers. */
+    void (*status)(const weir_host_t *host, weir_upstream_t *upstream, weir_status_t *status);
 } weir_connect_t;
 
 typedef struct weir_transport {

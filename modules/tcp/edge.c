@@ -84,6 +84,13 @@ static size_t edge_clients(void *self)
     return edge->mux == NULL ? edge->clients.count : mux_house_links(edge->mux);
 }
 
+static void edge_status(void *self, weir_status_t *status)
+{
+    const edge_t *edge = self;
+    if (edge->mux != NULL)
+        mux_house_status(edge->mux, status);
+}
+
 static uint32_t edge_link_modules(const void *options, const char **why_not)
 {
     return framing_link_modules(((const edge_options_t *)options)->framing, why_not);
@@ -122,4 +129,5 @@ const weir_accept_t tcp_accept = {
     .reply_message = mux_reply_message,
     .reply_end = mux_reply_end,
     .fail = mux_fail,
+    .status = edge_status,
 };

@@ -19,6 +19,11 @@
 #define CHANNELS_FIRST 64u
 #define WINDOW_LEAST 1024u
 
+void mux_count(mux_house_t *house, mux_figure_t figure, int64_t change)
+{
+    house->counters.mine[figure] += change;
+}
+
 /* ---- channels ---- */
 
 void mux_channel_release_head(mux_channel_t *c)
@@ -59,6 +64,7 @@ void mux_channel_close(mux_channel_t *c)
     mux_channel_release_head(c);
     c->link->channels[c->number] = NULL;
     c->link->nopen--;
+    mux_count(house, MUX_CHANNELS, -1);
     if (house->nspare >= SPARE_MAX) {
         free(c);
         return;
@@ -124,6 +130,7 @@ static void link_forget(mux_link_t *link)
     house->host->timer_stop(&link->idle);
     weir_list_remove(&link->node);
     house->nlinks--;
+    mux_count(house, MUX_LINKS, link->has_greeted ? -1 : 0);
     link->depth++;
     link_abandon_all(link);
     link->depth--;
@@ -152,6 +159,7 @@ static int link_refuse(mux_link_t *link, const weir_error_t *err)
     const weir_host_t *host = link->house->host;
     weir_slice_t peer = host->stream_peer(link->stream);
     host->log(WEIR_LOG_WARN, "tcp: the link from %.*s is closed: %s", WEIR_FMT(peer), err->text);
+    mux_count(link->house, MUX_BROKEN, 1);
     link_close(link);
     return WEIR_EFAIL;
 }
@@ -223,6 +231,8 @@ static int channel_new(mux_link_t *link, uint64_t number, mux_channel_t **out, w
     weir_list_init(&c->node);
     link->channels[number] = c;
     link->nopen++;
+    mux_count(house, MUX_CHANNELS, 1);
+    mux_count(house, MUX_OPENED, 1);
     *out = c;
     return WEIR_OK;
 }
@@ -278,6 +288,7 @@ static int on_hello(mux_link_t *link, mux_in_t *in, weir_error_t *err)
     if (link->has_greeted)
         return weir_error(err, "a second HELLO");
     link->has_greeted = true;
+    mux_count(link->house, MUX_LINKS, 1);
     link->max_message = theirs.max_message > WINDOW_LEAST ? theirs.max_message : WINDOW_LEAST;
     link->window = theirs.window > WINDOW_LEAST ? theirs.window : WINDOW_LEAST;
     (void)mux_write_hello(&link->frames, &ours);
@@ -294,6 +305,7 @@ static int on_link_record(mux_link_t *link, mux_word_t word, mux_in_t *in, weir_
         return weir_error(err, "it does not begin with HELLO (word %02x)", word);
     if (word != MUX_PING)
         return weir_error(err, "word %02x on channel 0 is none of an edge's", word);
+    mux_count(link->house, MUX_PINGED, 1);
     (void)mux_write_word(&link->frames, 0, MUX_PONG);
     return WEIR_OK;
 }
@@ -308,6 +320,7 @@ static void on_cancel(mux_channel_t *c)
 {
     weir_exchange_t *ex = c->ex;
     const weir_host_t *host = c->link->house->host;
+    mux_count(c->link->house, MUX_CANCELLED, 1);
     if (!c->has_begun || c->left != 0)
         (void)mux_write_word(&c->link->frames, c->number, MUX_END);
     mux_channel_close(c);
@@ -363,6 +376,7 @@ static void on_readable(void *owner)
         link->house->host->timer_start(link->house->idle_timeouts, &link->idle);
         link_records(link);
     } else if (n != WEIR_EAGAIN) {
+        mux_count(link->house, MUX_BROKEN, link->nopen > 0);
         link_close(link);
     }
     link->depth--;
@@ -387,6 +401,7 @@ static void on_broken(void *owner, const char *why)
     mux_link_t *link = owner;
     weir_slice_t peer = link->house->host->stream_peer(link->stream);
     link->house->host->log(WEIR_LOG_INFO, "tcp: the link from %.*s has broken: %s", WEIR_FMT(peer), why);
+    mux_count(link->house, MUX_BROKEN, 1);
     link_close(link);
 }
 
@@ -443,16 +458,24 @@ size_t mux_house_links(const mux_house_t *house)
     return house->nlinks;
 }
 
+void mux_house_status(const mux_house_t *house, weir_status_t *status)
+{
+    mux_figures_tell(house->host, &house->counters, status);
+}
+
 mux_house_t *mux_house_new(const weir_host_t *host, weir_listener_t *listener, const mux_bounds_t *bounds,
                            weir_error_t *err)
 {
     mux_house_t *house = calloc(1, sizeof(*house));
     weir_head_t **heads = calloc(SPARE_MAX, sizeof(weir_head_t *));
     weir_timeouts_t *idle_timeouts = host->timeouts(bounds->idle_timeout_ms);
-    if (house == NULL || heads == NULL || idle_timeouts == NULL) {
+    int result =
+        house == NULL || heads == NULL || idle_timeouts == NULL
+            ? weir_error(err, "tcp: no memory for a listener")
+            : host->listener_counters(&house->counters, house->own, listener, "tcp", MUX_GAUGES, MUX_COUNTERS, err);
+    if (result != WEIR_OK) {
         free(house);
         free(heads);
-        (void)weir_error(err, "tcp: no memory for a listener");
         return NULL;
     }
     house->host = host;

@@ -18,6 +18,7 @@ void mux_house_free(mux_house_t *house);
 void mux_house_open(mux_house_t *house, weir_stream_t *stream);
 void mux_house_drain(mux_house_t *house, bool now);
 size_t mux_house_links(const mux_house_t *house);
+void mux_house_status(const mux_house_t *house, weir_status_t *status);
 
 /* The way back of the exchanges that came over them; see weir_accept_t. */
 int mux_reply_head(weir_exchange_t *ex, const weir_reply_t *reply);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "mux.h"
+#include "mux_figures.h"
 #include "tcp.h"
 
 #define SPARE_MAX 1024
@@ -38,7 +39,8 @@ typedef struct conn conn_t;
 /* What the links of a server share. */
 typedef struct target {
     const weir_host_t *host;
-    weir_list_t spare; /* channels */
+    weir_counters_t counters; /* of the upstream: mux_figure_t */
+    weir_list_t spare;        /* channels */
     size_t nspare;
     weir_head_t head; /* of the reply at hand */
     mux_out_t out;    /* the OPEN at hand */
@@ -62,7 +64,7 @@ struct conn {
     weir_link_t *link; /* NULL: gone */
     weir_stream_t *stream;
     frames_t frames;
-    bool is_up, is_full, is_pinged;
+    bool is_up, is_full, is_pinged, is_left;
     uint16_t depth;
     weir_timer_t timer; /* connect_timeout, then ping_interval */
     weir_timeouts_t *pings;
@@ -77,6 +79,11 @@ struct conn {
 static const tcp_upstream_options_t *options_of(const conn_t *c)
 {
     return c->link->server->upstream->options;
+}
+
+static void count(const conn_t *c, mux_figure_t figure, int64_t change)
+{
+    c->target->counters.mine[figure] += change;
 }
 
 /* ---- channels ---- */
@@ -100,6 +107,7 @@ static void channel_give_back(channel_t *ch)
     weir_list_remove(&ch->node);
     if (ch->ex != NULL)
         ch->ex->carrier = NULL;
+    count(c, ch->number > 0 ? MUX_CHANNELS : MUX_QUEUED, -1);
     if (ch->number > 0) {
         c->channels[ch->number] = NULL;
         c->free_numbers[c->nfree++] = ch->number;
@@ -186,6 +194,9 @@ static void channel_open(channel_t *ch)
     }
     ch->number = c->free_numbers[--c->nfree];
     ch->state = CHANNEL_OPEN;
+    count(c, MUX_QUEUED, -1);
+    count(c, MUX_CHANNELS, 1);
+    count(c, MUX_OPENED, 1);
     c->channels[ch->number] = ch;
     weir_list_remove(&ch->node);
     weir_list_append(&c->sent, &ch->node);
@@ -211,6 +222,7 @@ static int conn_send(weir_link_t *link, weir_exchange_t *ex)
     ch->ex = ex;
     ex->carrier = ch;
     weir_list_append(&c->queued, &ch->node);
+    count(c, MUX_QUEUED, 1);
     c->depth++;
     conn_send_queued(c);
     c->depth--;
@@ -234,6 +246,7 @@ static void conn_let_go(conn_t *c)
     const weir_host_t *host = c->target->host;
     c->link->carrier = NULL;
     c->link = NULL;
+    count(c, MUX_LINKS, c->is_up ? -1 : 0);
     host->timer_stop(&c->timer);
     (void)host->lane_flush(c->frames.lane, WEIR_FLUSH_DRAIN); /* it is being closed in any case */
     frames_end(&c->frames);
@@ -254,6 +267,7 @@ static void conn_down(conn_t *c, weir_reason_t reason, const char *why)
     const weir_server_t *server = link->server;
     bool was_up = c->is_up;
     c->depth++;
+    count(c, MUX_BROKEN, was_up && !(c->is_left && weir_list_empty(&c->sent)));
     conn_let_go(c);
     if (was_up)
         host->link_retire(link, why);
@@ -264,6 +278,8 @@ static void conn_down(conn_t *c, weir_reason_t reason, const char *why)
         if (ex != NULL)
             host->exchange_fail(ex, reason, "%s: %s: %s", server->upstream->name, server->name, why);
     }
+    WEIR_LIST_EACH(&c->queued, it)
+        count(c, MUX_MOVED, was_up);
     channels_forget(&c->queued);
     host->link_down(link, was_up ? WEIR_REASON_NONE : reason, "%s", why);
     c->depth--;
@@ -302,6 +318,7 @@ static void conn_abandon(weir_link_t *link, weir_exchange_t *ex)
     ch->ex = NULL;
     ex->carrier = NULL;
     ch->state = CHANNEL_CANCELLED;
+    count(ch->conn, MUX_CANCELLED, 1);
     (void)mux_write_word(&ch->conn->frames, ch->number, MUX_CANCEL);
 }
 
@@ -321,6 +338,7 @@ static void conn_hold(weir_link_t *link, weir_exchange_t *ex, bool is_held)
     (void)link;
     if (ch == NULL || ch->conn->link == NULL)
         return;
+    count(ch->conn, MUX_STALLED, is_held && !ch->is_held);
     ch->is_held = is_held;
     channel_credit(ch);
 }
@@ -438,6 +456,7 @@ static int on_hello(conn_t *c, mux_in_t *in, weir_error_t *err)
     c->max_channels = hello.channels;
     c->max_message = hello.max_message;
     c->is_up = true;
+    count(c, MUX_LINKS, 1);
     host->timer_start(c->pings, &c->timer);
     host->link_up(c->link);
     return WEIR_OK;
@@ -449,6 +468,7 @@ static int on_link_record(conn_t *c, mux_word_t word, mux_in_t *in, weir_error_t
         return on_hello(c, in, err);
     if (!c->is_up)
         return weir_error(err, "it does not begin with HELLO (word %02x)", word);
+    c->is_left = c->is_left || word == MUX_LEAVE;
     if (word == MUX_LEAVE)
         c->target->host->link_retire(c->link, "the other weir is about to leave");
     else if (word != MUX_PONG)
@@ -561,6 +581,7 @@ static void on_timer(void *arg)
         conn_down(c, WEIR_REASON_SERVER_DIED, "the other weir did not answer a PING within ping_interval");
     } else {
         c->is_pinged = true;
+        count(c, MUX_PINGED, 1);
         c->target->host->timer_start(c->pings, &c->timer);
         (void)mux_write_word(&c->frames, 0, MUX_PING);
     }
@@ -625,6 +646,11 @@ static int server_open(const weir_host_t *host, weir_server_t *server, weir_erro
     if (target == NULL)
         return weir_error(err, "no memory for a server");
     target->host = host;
+    if (host->counters(&target->counters, server->upstream, NULL, "tcp", MUX_GAUGES, MUX_COUNTERS, err) != WEIR_OK) {
+        server->carrier = NULL;
+        free(target);
+        return WEIR_EFAIL;
+    }
     target->out = (mux_out_t){.p = target->room, .size = sizeof(target->room)};
     weir_list_init(&target->spare);
     return WEIR_OK;
@@ -641,6 +667,13 @@ static void server_close(weir_server_t *server)
     free(target);
 }
 
+/* All servers of the upstream count in one place. */
+static void mux_status(const weir_host_t *host, weir_upstream_t *upstream, weir_status_t *status)
+{
+    const target_t *target = host->upstream_server(upstream, 0)->carrier;
+    mux_figures_tell(host, &target->counters, status);
+}
+
 const weir_connect_t mux_connect = {
     .flags = WEIR_CONNECT_EXCHANGES | WEIR_CONNECT_SHARED,
     .upstream_options = tcp_upstream_options,
@@ -655,4 +688,5 @@ const weir_connect_t mux_connect = {
     .abandon = conn_abandon,
     .link_modules = tcp_link_modules,
     .hold = conn_hold,
+    .status = mux_status,
 };

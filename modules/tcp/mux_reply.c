@@ -64,8 +64,10 @@ static int body_cut(mux_channel_t *c, weir_slice_t bytes, weir_buf_t *buf)
 static int channel_state(mux_channel_t *c, int result)
 {
     mux_link_t *link = c->link;
+    bool was_full = c->is_full;
     link->is_full = link->is_full || result == WEIR_EFULL;
     c->is_full = c->is_full || link->is_full || c->under_way >= link->window;
+    mux_count(link->house, MUX_STALLED, c->is_full && !was_full && c->left != 0);
     return c->is_full ? WEIR_EFULL : WEIR_OK;
 }
 

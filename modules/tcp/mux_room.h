@@ -3,6 +3,7 @@
 #define WEIR_TCP_MUX_ROOM_H
 
 #include "mux_accept.h"
+#include "mux_figures.h"
 
 typedef struct mux_link mux_link_t;
 
@@ -38,6 +39,8 @@ struct mux_house {
     weir_listener_t *listener;
     mux_bounds_t bounds;
     weir_timeouts_t *idle_timeouts;
+    weir_counters_t counters; /* mux_figure_t */
+    int64_t own[MUX_FIGURES]; /* where they are when nobody shares them */
     weir_list_t links;
     size_t nlinks;
     bool is_draining;
@@ -49,6 +52,8 @@ struct mux_house {
     mux_out_t out;
     char room[MUX_HEAD_ROOM];
 };
+
+void mux_count(mux_house_t *house, mux_figure_t figure, int64_t change);
 
 /* The channel has had its last record. */
 void mux_channel_close(mux_channel_t *c);

@@ -6,8 +6,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { startFake } from './lib/fake.mjs';
 import { Moody, call, startTeam } from './lib/moody.mjs';
 import { skimMetrics, typed } from './lib/metrics.mjs';
+import { connectLink, head, hello, Link, number, open as opening, record, word } from './lib/mux.mjs';
 import { run, until } from './lib/process.mjs';
 import { Connection, PROTOCOL, openSession, request, rpc } from './lib/raw.mjs';
 import { Streamer } from './lib/streams.mjs';
@@ -314,6 +316,138 @@ describe('counters', { concurrency: true }, () => {
             await until(() => server.asked.length === 3, 'the small one came behind it');
             await flushed({ bytes: 2, explicit: 1 });
             await checks(weir, team, { weir_frames_messages_out_total: 3, weir_frames_batches_out_total: 3 });
+        }));
+
+    /* Figures of framing mux, by their short names; of those that are not named it is not asked. */
+    const mux = figures => Object.fromEntries(Object.entries(figures).map(([name, value]) => [`weir_tcp_mux_${name}${['links', 'channels', 'queued'].includes(name) ? '' : '_total'}`, value]));
+    const linked = address => ({ transport: 'tcp', framing: 'mux', servers: [{ address }], ping_interval: '60s' });
+    const onOneLink = [{ pool: { min: 0, max: 1, exchanges_per_link: 1000, health_check: 0, grow_above: 1 } }];
+    const edgeTo = (address, upstream = {}) => startTeam([], { chain: onOneLink, upstream: { ...linked(address), ...upstream } });
+    const innerBefore = url =>
+        startWeir(`workers: 1
+log: { level: info, file: stderr }
+admin: { listen: "127.0.0.1:0" }
+modules: [http, tcp, pool]
+listeners: { door: { transport: tcp, framing: mux, max_channels: 2, listen: "127.0.0.1:0", routes: [{ path: /team, upstream: team }] } }
+upstreams: { team: ${JSON.stringify({ transport: 'http', servers: [{ url }], chain: [{ pool: { min: 0, health_check: 0 } }] })} }
+`);
+    const door = { listener: 'door' };
+
+    test('counters: of a link between two weirs, at both ends', async () => {
+        const server = await new Moody().start();
+        const inner = await innerBefore(server.url);
+        let edge = await edgeTo(`127.0.0.1:${inner.port('door')}`);
+        try {
+            for (let i = 0; i < 3; i++) assert.equal((await call(edge)).status, 200);
+            const quiet = { links: 1, channels: 0, opened: 3, cancelled: 0, stalled: 0, pinged: 0, broken: 0 };
+            await becomes(edge, team, mux({ ...quiet, queued: 0, moved: 0 }));
+            await becomes(inner, door, mux(quiet));
+            server.mood = 'held';
+            const waits = [call(edge), call(edge), call(edge)];
+            await until(() => server.held.length === 2, 'there are two channels');
+            await becomes(edge, team, mux({ channels: 2, queued: 1, opened: 5 }));
+            await checks(inner, door, mux({ channels: 2, opened: 5 }));
+            server.release();
+            await until(() => server.held.length === 1, 'the third has one');
+            const leaves = new Connection(edge.url('edge', '/team')).send('POST', {}, rpc('ping', undefined, 1));
+            await until(() => server.held.length === 2, 'another has come');
+            leaves.close();
+            await becomes(inner, door, mux({ channels: 1, opened: 7, cancelled: 1 }));
+            await becomes(edge, team, mux({ channels: 1, queued: 0, opened: 7, cancelled: 1 }));
+            server.release();
+            for (const { status } of await Promise.all(waits)) assert.equal(status, 200);
+            await edge.stop();
+            edge = null;
+            await becomes(inner, door, mux({ links: 0, channels: 0, opened: 7, cancelled: 1, broken: 0 }));
+        } finally {
+            server.release();
+            await edge?.stop();
+            await inner.stop();
+            await server.stop();
+        }
+    });
+
+    test('counters: of links at an inner weir whose edge does what it should not', async () => {
+        const server = await startFake();
+        const inner = await innerBefore(`http://127.0.0.1:${server.port}/mcp`);
+        try {
+            const edge = connectLink(inner.port('door')).say(hello({ window: 1024 }));
+            for (let i = 0; i < 3; i++) edge.say(record(0, word.ping));
+            await until(() => edge.records.filter(one => one.word === word.pong).length === 3, 'each is answered');
+            await checks(inner, door, mux({ links: 1, pinged: 3, stalled: 0 }));
+            const meta = { 'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientInfo': { name: 'x', version: '1' }, 'io.modelcontextprotocol/clientCapabilities': {} };
+            edge.say(opening(1, rpc('tools/call', { name: 'any', _meta: meta }, 1), '/team'));
+            const peer = await server.next();
+            await peer.request();
+            peer.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8192\r\n\r\n"${'x'.repeat(4095)}`);
+            await becomes(inner, door, mux({ channels: 1, stalled: 1 }));
+            peer.write(`${'x'.repeat(4095)}"`);
+            edge.say(record(1, word.credit, number(4096)));
+            await becomes(inner, door, mux({ channels: 0, stalled: 1, broken: 0 }));
+            edge.socket.write('no frame'); // of 1.8 GB
+            await edge.closed();
+            await becomes(inner, door, mux({ links: 0, broken: 1 }));
+        } finally {
+            await inner.stop();
+            await server.stop();
+        }
+    });
+
+    /* An inner weir of the test's own: `take(link)` with each link that comes. */
+    async function withFakeInner(options, take, play) {
+        const links = [];
+        const fake = net.createServer(socket => links.push(new Link(socket))).listen(0, '127.0.0.1');
+        fake.on('connection', () => take(links.at(-1)));
+        await new Promise(resolve => fake.once('listening', resolve));
+        const edge = await edgeTo(`127.0.0.1:${fake.address().port}`, options);
+        try {
+            await play({ edge, links });
+        } finally {
+            await edge.stop();
+            links.forEach(({ socket }) => socket.destroy());
+            await new Promise(resolve => fake.close(resolve));
+        }
+    }
+    const isOpening = one => one.word === word.open;
+
+    test('counters: of what an edge had sent on a link that breaks, and what it had not', () =>
+        withFakeInner({}, link => link.say(hello({ channels: 1 })), async ({ edge, links }) => {
+            const first = call(edge);
+            await until(() => links[0]?.records.some(isOpening), 'it has come');
+            const second = call(edge);
+            await becomes(edge, team, mux({ links: 1, channels: 1, queued: 1, opened: 1, broken: 0, moved: 0 }));
+            links[0].socket.destroy();
+            assert.equal((await first).reason, 'server_died');
+            await until(() => links[1]?.records.some(isOpening), 'the other is on another link');
+            await becomes(edge, team, mux({ links: 1, channels: 1, queued: 0, opened: 2, broken: 1, moved: 1 }));
+            const answer = '{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete"}}';
+            links[1].say(record(1, ...head(200, answer.length, ['Content-Type', 'application/json']), answer));
+            assert.equal((await second).status, 200);
+            await becomes(edge, team, mux({ links: 1, channels: 0, opened: 2, broken: 1, moved: 1 }));
+        }));
+
+    test('counters: of a link that is asked whether it is there, and does not say', () =>
+        withFakeInner({ ping_interval: '50ms' }, link => link.say(hello({ channels: 8 })), async ({ edge }) => {
+            assert.equal((await call(edge)).reason, 'server_died');
+            await becomes(edge, team, mux({ links: 0, channels: 0, opened: 1, pinged: 1, broken: 1, moved: 0 }));
+        }));
+
+    test('counters: of a client that stops its channel', () =>
+        withFakeInner({}, link => link.say(hello({ channels: 8 })), async ({ edge, links }) => {
+            const slow = new Connection(edge.url('edge', '/team')).send('POST', {}, rpc('ping', undefined, 1));
+            await until(() => links[0]?.records.some(isOpening), 'it has come');
+            slow.pause(true);
+            links[0].say(record(1, ...head(200, -1, ['Content-Type', 'application/json'])));
+            const value = async () => (await look(edge))('weir_tcp_mux_stalled_total', team);
+            for (let said = 0; (await value()) === 0; said++) {
+                assert.ok(said < 400, 'it stops at some point');
+                links[0].say(record(1, word.data, 'x'.repeat(1 << 16)));
+            }
+            await checks(edge, team, mux({ channels: 1, stalled: 1 }));
+            slow.close();
+            await becomes(edge, team, mux({ channels: 1, cancelled: 1 })); // until the inner weir says END
+            links[0].say(record(1, word.end));
+            await becomes(edge, team, mux({ channels: 0, stalled: 1, broken: 0 }));
         }));
 
     describe('counters: of frames', { concurrency: false }, () => {

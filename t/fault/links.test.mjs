@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { connectLink, frame, hello, Link, number, open, payload, record, text, word } from '../e2e/lib/mux.mjs';
+import { connectLink, frame, head, hello, Link, number, open, payload, record, text, word } from '../e2e/lib/mux.mjs';
 import { crowd } from './lib/crowd.mjs';
 import { call, child, Connection, hold, http, inHouse, inTime, listen, listener, nextEvent, open as openHouse, pidOf, plan, recorder, release, request, rpc, session, slay, startServer, stdio, textOf, until, wait } from './lib/house.mjs'; // prettier-ignore
 import { relay } from './lib/relay.mjs';
@@ -391,7 +391,6 @@ test(
 
 /* ---- nonsense, to the edge ---- */
 
-const head = (status, length, ...fields) => [word.head, number(status), number(length + 1), fields.length, ...fields.flatMap(([name, value]) => [0, text(name), text(value)])];
 const lies = {
     'data_on_a_channel_that_is_not_open': [() => [record(77, word.data, 'x')], 'word 21 on channel 77, which is not open'],
     'data_before_a_head': [channel => [record(channel, word.data, 'x')], 'comes before its head'],

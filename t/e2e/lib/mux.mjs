@@ -25,6 +25,9 @@ export const hello = ({ version = 1, channels = 0, max = 1 << 22, window = 1 << 
 export const open = (channel, message, target = '/a', flags = 0x08) =>
     record(channel, word.open, flags, text(''), text('127.0.0.9'), text(target), text(''), text(''), text(''), text(''), message);
 
+/* What a record of a reply's head holds; `length` -1: not known. */
+export const head = (status, length, ...fields) => [word.head, number(status), number(length + 1), fields.length, ...fields.flatMap(([name, value]) => [0, text(name), text(value)])];
+
 const readNumber = (bytes, at) => {
     let value = 0;
     for (let shift = 1; ; shift *= 0x80) {
