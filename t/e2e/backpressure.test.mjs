@@ -74,7 +74,7 @@ async function startPourer() {
         const { count = 0, bytes } = params.arguments ?? {};
         for (let progress = 1; progress <= count && !reply.destroyed; progress++) {
             const isTaken = event({ method: 'notifications/progress', params: { progressToken: params._meta.progressToken, progress, message: 'x'.repeat(bytes) } });
-            pourer.sent = progress;
+            pourer.sent += 1;
             if (!isTaken) await new Promise(resolve => (go = resolve));
         }
         event({ id, result: { resultType: 'complete', content: [] } });
@@ -151,6 +151,35 @@ for (const of of Object.keys(clients))
             assert.ok((await slow.answered('slow')).result);
             assert.deepEqual(slow.heard.slice(0, -1).map(({ params }) => params.progress), Array.from({ length: COUNT }, (_, i) => i + 1));
         }));
+
+test('backpressure: a_slow_client_of_a_batch_stops_the_servers_of_all_its_messages_and_gets_everything', () =>
+    scene(async ({ weir, pourer, client, memory }) => {
+        const tokens = ['one', 'other'];
+        const pours = tokens.map(token => rpc('tools/call', { name: 'pour', arguments: { count: COUNT / 2, bytes: BYTES }, _meta: { progressToken: token } }, token));
+        await isServed(client, 'http', 'poured');
+        const before = memory();
+        const slow = new Connection(weir.url('http', '/poured')).send('POST', {}, `[${pours}]`);
+        try {
+            assert.match((await slow.head()).headers['content-type'], /^text\/event-stream/);
+            const heard = [JSON.parse((await slow.event()).data)];
+            slow.pause(true);
+            await isServed(client, 'http', 'poured');
+            let sent;
+            await until(async () => ((sent = pourer.sent), await isServed(client, 'tcp'), await isServed(client, 'http', 'poured'), pourer.sent === sent), 'both servers have stopped');
+            assert.ok(sent < COUNT, `${sent} of ${COUNT} were taken for a client that reads none`);
+            assert.ok(memory() - before < 24, `${memory() - before} MiB more than before`);
+            slow.pause(false);
+            for (let event; (event = await slow.event()) !== null; ) heard.push(...[JSON.parse(event.data)].flat());
+            assert.deepEqual(heard.filter(({ id }) => id !== undefined).map(({ id, result }) => [id, result.resultType]).sort(), tokens.map(token => [token, 'complete'])); // prettier-ignore
+            for (const token of tokens)
+                assert.deepEqual(
+                    heard.filter(({ params }) => params?.progressToken === token).map(({ params }) => params.progress),
+                    Array.from({ length: COUNT / 2 }, (_, i) => i + 1)
+                );
+        } finally {
+            slow.close();
+        }
+    }));
 
 for (const of of ['tcp', 'ws'])
     test(`backpressure: a_slow_server_stops_its_client_over_${of}_and_answers_everything`, () =>

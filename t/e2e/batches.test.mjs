@@ -1,11 +1,15 @@
 // JSON-RPC batches, which revision 2025-03-26 has: an array of messages is answered as one, and each of them is served by itself.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { answerTo, scenesWithServers } from './lib/fake.mjs';
-import { Connection, rpc } from './lib/raw.mjs';
-import { startWeir } from './lib/weir.mjs';
+import { Connection, request, rpc } from './lib/raw.mjs';
+import { binary, repo, startWeir } from './lib/weir.mjs';
+import { stdio } from './lib/wires.mjs';
 import { demo } from './lib/world.mjs';
 
 const REVISION = '2025-03-26';
@@ -208,13 +212,13 @@ scene('an_array_that_breaks_off_is_no_json', async ({ client, server }) => {
 
 /* ---- sessions of a child, from every kind of client ---- */
 
+const upstreams = { demo: { transport: 'stdio', command: demo.stdio, chain: ['pool'] } };
 let weir;
 before(async () => {
     const routes = [{ path: '/', upstream: 'demo' }];
     const at = transport => ({ transport, listen: '127.0.0.1:0', routes });
-    const listeners = { http: at('http'), ws: at('ws'), tcp: at('tcp') };
-    const upstreams = { demo: { transport: 'stdio', command: demo.stdio, chain: ['pool'] } };
-    weir = await startWeir(JSON.stringify({ workers: 1, modules: ['http', 'ws', 'tcp', 'stdio', 'pool'], listeners, upstreams }));
+    const listeners = { http: at('http'), ws: at('ws'), tcp: at('tcp'), sse: at('sse') };
+    weir = await startWeir(JSON.stringify({ workers: 1, modules: ['http', 'sse', 'ws', 'tcp', 'stdio', 'pool'], listeners, upstreams }));
 });
 after(() => weir?.stop());
 
@@ -253,6 +257,39 @@ const clients = {
             const isOpen = new Promise(resolve => socket.on('open', resolve));
             socket.on('message', bytes => heard(bytes.toString()));
             return { say: async text => (await isOpen, socket.send(text)), next, close: () => socket.terminate() };
+        }),
+    sse: () =>
+        wired((heard, next) => {
+            const stream = new Connection(weir.url('sse', '/')).send('GET', { accept: 'text/event-stream' });
+            const listens = (async () => {
+                await stream.head();
+                return (await stream.event()).data;
+            })();
+            const listen = async () => {
+                for (let event; (await listens, (event = await stream.event())); ) if (event.data) heard(event.data);
+            };
+            listen().catch(() => {});
+            const say = async text => {
+                const { status } = await request(weir.url('sse', await listens), 'POST', {}, text);
+                assert.equal(status, 202);
+            };
+            return { say, next, close: () => stream.close() };
+        }),
+    /* The client starts a weir of its own, which ends with it. */
+    stdio: () =>
+        wired((heard, next) => {
+            const folder = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+            const file = join(folder, 'weir.yaml');
+            const listener = { transport: 'stdio', listen: 'stdio:', routes: [{ path: '/', upstream: 'demo' }] };
+            writeFileSync(file, JSON.stringify({ workers: 1, modules: ['stdio', 'pool'], listeners: { mine: listener }, upstreams }));
+            const wire = stdio.start(binary, ['-c', file], { cwd: repo });
+            wire.onText = heard;
+            const close = async () => {
+                wire.close();
+                assert.deepEqual(await wire.ended, { code: 0, signal: null });
+                rmSync(folder, { recursive: true });
+            };
+            return { say: wire.send, next, close };
         })
 };
 
@@ -276,7 +313,7 @@ for (const [name, open] of Object.entries(clients)) {
             await client.say(ping(5));
             assert.equal((await client.next()).id, 5);
         } finally {
-            client.close();
+            await client.close();
         }
     });
 
@@ -297,7 +334,7 @@ for (const [name, open] of Object.entries(clients)) {
             await client.say(ping(2));
             assert.equal((await client.next()).id, 2);
         } finally {
-            client.close();
+            await client.close();
         }
     });
 }
