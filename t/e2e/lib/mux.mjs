@@ -94,3 +94,57 @@ export class Link {
 }
 
 export const connectLink = port => new Link(net.connect({ port, host: '127.0.0.1', noDelay: true }));
+
+const CHECK = 0x40; // among an OPEN's flags
+
+/* An inner weir whose moods a test sets, as those of Moody: it answers, or does not, each channel that is opened. */
+export class Inner {
+    mood = 'well';
+    calls = 0; // of clients
+    checks = 0; // of the edge's own
+    links = new Set();
+
+    async start(port = 0) {
+        this.server = net.createServer(socket => this.#meet(socket)).listen(port, '127.0.0.1');
+        await new Promise(resolve => this.server.once('listening', resolve));
+        this.port = this.server.address().port;
+        this.name = `127.0.0.1:${this.port}`;
+        return this;
+    }
+
+    #meet(socket) {
+        const link = new Link(socket).say(hello({ channels: 64 }));
+        let done = 0;
+        this.links.add(link);
+        socket.on('close', () => this.links.delete(link));
+        socket.on('data', () => {
+            for (; done < link.records.length; done++) if (link.records[done].word === word.open) this.#serve(link, link.records[done]);
+        });
+    }
+
+    #serve(link, { channel, body }) {
+        const isCheck = (body[0] & CHECK) !== 0;
+        this[isCheck ? 'checks' : 'calls'] += 1;
+        if (this.mood === 'hanging') return;
+        const answer = isCheck ? '' : '{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","content":[]}}';
+        link.say(record(channel, ...head(200, answer.length, ['Content-Type', 'application/json']), answer));
+    }
+
+    async stop() {
+        const closed = new Promise(resolve => this.server.close(resolve));
+        this.links.forEach(({ socket }) => socket.destroy());
+        await closed;
+    }
+
+    again() {
+        return this.start(this.port);
+    }
+
+    release() {}
+
+    get entry() {
+        return { address: this.name };
+    }
+
+    upstream = { transport: 'tcp', framing: 'mux' };
+}
