@@ -94,7 +94,7 @@ const ping = id => rpc('ping', undefined, id);
 let weir;
 before(async () => {
     const at = options => ({ transport: 'ws', listen: '127.0.0.1:0', routes: [{ path: '/', upstream: 'demo' }], max_message: MAX, ...options });
-    const listeners = { plain: at({}), packed: at({ permessage_deflate: true }), deaf: at({ ping_interval: '100ms' }) };
+    const listeners = { plain: at({}), packed: at({ permessage_deflate: true }), deaf: at({ ping_interval: '500ms' }) };
     const upstreams = { demo: { transport: 'stdio', command: demo.stdio, chain: ['pool'] } };
     weir = await startWeir(JSON.stringify({ workers: 1, log: { level: 'info', file: 'stderr' }, modules: ['ws', 'stdio', 'pool'], listeners, upstreams }));
 });
@@ -194,15 +194,23 @@ test('a_client_that_never_answers_a_ping_is_let_go_and_one_that_does_is_kept', a
     assert.equal((await deaf.next()).opcode, PING);
     assert.equal(await deaf.next(), null, 'nothing more comes, and the connection ends');
     await until(
-        () => /ws: a client did not answer a ping within ping_interval \(100 ms\)/.test(weir.stderr()),
+        () => /ws: a client did not answer a ping within ping_interval \(500 ms\)/.test(weir.stderr()),
         () => `the log says why:\n${weir.stderr()}`
     );
     await until(
-        () => pings > 3,
+        () => pings > 2,
         () => 'pings go on'
     );
     assert.equal(kept.readyState, WebSocket.OPEN);
     kept.terminate();
+});
+
+test('npm_ws_as_a_client_that_never_answers_a_ping_is_let_go', async () => {
+    const client = new WebSocket(`ws://127.0.0.1:${weir.port('deaf')}/`, 'mcp', { autoPong: false });
+    let pings = 0;
+    client.on('ping', () => pings++).on('open', () => client.send(hello));
+    const code = await new Promise(resolve => client.on('close', resolve));
+    assert.deepEqual([pings, code], [1, 1006]); // 1006: without a goodbye
 });
 
 test('npm_ws_compresses_and_is_understood', async () => {
@@ -327,23 +335,27 @@ test('a_server_that_answers_in_fragments_is_understood', () =>
         assert.equal(error.message, 'no such thing');
     }));
 
-test('npm_ws_as_a_server_that_terminates_while_it_is_asked', async () => {
-    const wss = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-    wss.on('connection', socket => socket.on('message', () => socket.terminate()));
-    await new Promise(resolve => wss.on('listening', resolve));
-    const configuration = {
-        workers: 1,
-        modules: ['http', 'ws', 'pool'],
-        listeners: { edge: { transport: 'http', listen: '127.0.0.1:0', routes: [{ path: '/', upstream: 'up' }] } },
-        upstreams: { up: { transport: 'ws', servers: [{ url: `ws://127.0.0.1:${wss.address().port}/` }], chain: [{ pool: { ...quiet, min: 0 } }] } }
-    };
-    const between = await startWeir(JSON.stringify(configuration));
-    try {
-        const connection = new Connection(between.url('edge', '/')).send('POST', {}, hello);
-        await failed(connection, 'server_died');
-        connection.close();
-    } finally {
-        await between.stop();
-        wss.close();
-    }
-});
+for (const [what, options, serve, upstream] of [
+    ['terminates_while_it_is_asked', {}, socket => socket.on('message', () => socket.terminate()), {}],
+    ['never_answers_a_ping', { autoPong: false }, () => {}, { ping_interval: '200ms' }]
+])
+    test(`npm_ws_as_a_server_that_${what}`, async () => {
+        const wss = new WebSocketServer({ port: 0, host: '127.0.0.1', ...options });
+        wss.on('connection', serve);
+        await new Promise(resolve => wss.on('listening', resolve));
+        const configuration = {
+            workers: 1,
+            modules: ['http', 'ws', 'pool'],
+            listeners: { edge: { transport: 'http', listen: '127.0.0.1:0', routes: [{ path: '/', upstream: 'up' }] } },
+            upstreams: { up: { transport: 'ws', ...upstream, servers: [{ url: `ws://127.0.0.1:${wss.address().port}/` }], chain: [{ pool: { ...quiet, min: 0 } }] } }
+        };
+        const between = await startWeir(JSON.stringify(configuration));
+        try {
+            const connection = new Connection(between.url('edge', '/')).send('POST', {}, hello);
+            await failed(connection, 'server_died');
+            connection.close();
+        } finally {
+            await between.stop();
+            wss.close();
+        }
+    });
