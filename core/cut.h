@@ -6,7 +6,7 @@
  *   text/event-stream            a message for each event
  *   none (202, 204), any other   nothing
  *
- * What a message means to the exchange is reply.c's to say.
+ * What a message means to the exchange is reply_body.c's to say.
  */
 #ifndef CUT_H
 #define CUT_H

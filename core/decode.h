@@ -1,6 +1,6 @@
 /* decode.h: a body that comes packed (Content-Encoding), unpacked piece by piece, in memory of one buffer.
  *
- * What it means to an exchange that a body is broken is reply.c's to say.
+ * What it means to an exchange that a body is broken is reply_body.c's to say.
  */
 #ifndef DECODE_H
 #define DECODE_H

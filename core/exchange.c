@@ -357,6 +357,21 @@ void exchange_abandon(weir_exchange_t *pub)
     exchange_end(ex, WEIR_REASON_CLIENT_GONE);
 }
 
+void exchange_pause(exchange_t *ex, bool is_paused)
+{
+    if (ex->is_paused == is_paused)
+        return;
+    ex->is_paused = is_paused;
+    (ex->carrier != NULL ? ex->carrier : ex->upstream->carrier)->pause(ex, is_paused);
+}
+
+void exchange_drained(weir_exchange_t *pub)
+{
+    exchange_t *ex = exchange_of(pub);
+    if (ex->state != EXCHANGE_ENDED)
+        exchange_pause(ex, false);
+}
+
 void exchange_sent(weir_exchange_t *pub, uint64_t bytes)
 {
     exchange_of(pub)->bytes_out += bytes;

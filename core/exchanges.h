@@ -30,6 +30,9 @@ weir_outcome_t exchange_outcome(const exchange_t *ex, weir_reason_t reason);
 /* Its time-out stops; if it was held, it waits no more. The caller moves it on. */
 void exchange_unhold(exchange_t *ex);
 
+/* Its client is full, so what brings the reply waits; or it is not any more. */
+void exchange_pause(exchange_t *ex, bool is_paused);
+
 /* Give the request's buffers back; the id is kept, an error may still have to name it. */
 void exchange_release_request(exchange_t *ex);
 

@@ -1,16 +1,12 @@
 /* reply.c: the way back, from a link to the client. What arrives is passed on in the same turn of the loop; a client that is
  * full stops the link it reads from.
  */
-#include "carrier.h"
 #include "chain.h"
-#include "coding.h"
-#include "cut.h"
-#include "decode.h"
 #include "exchanges.h"
 #include "grant.h"
 #include "message.h"
 #include "proc.h"
-#include "stats.h"
+#include "reply_body.h"
 #include "timer.h"
 
 /* The first of an answer: from here on the request is not needed any more, but by a client whose session the server does not know. */
@@ -31,26 +27,11 @@ static void reply_rearm(exchange_t *ex)
         timer_start(ex->upstream->reply_timeouts, &ex->timer);
 }
 
-static void reply_source_pause(exchange_t *ex, bool is_paused)
-{
-    if (ex->is_paused == is_paused)
-        return;
-    ex->is_paused = is_paused;
-    (ex->carrier != NULL ? ex->carrier : ex->upstream->carrier)->pause(ex, is_paused);
-}
-
 static int reply_full(exchange_t *ex, int result)
 {
     if (result == WEIR_EFULL && ex->state != EXCHANGE_ENDED)
-        reply_source_pause(ex, true);
+        exchange_pause(ex, true);
     return result;
-}
-
-void exchange_drained(weir_exchange_t *pub)
-{
-    exchange_t *ex = exchange_of(pub);
-    if (ex->state != EXCHANGE_ENDED)
-        reply_source_pause(ex, false);
 }
 
 static bool is_event_stream(weir_slice_t type)
@@ -70,77 +51,9 @@ static bool head_is_alien(const exchange_t *ex, const weir_head_t *head, weir_sl
            !ex->is_stream && !is_json(type) && head->content_length != 0;
 }
 
-static bool head_has_body(const exchange_t *ex, const weir_head_t *head)
+static bool head_has_body(const weir_head_t *head)
 {
-    (void)ex;
     return head->status >= 200 && head->status != 204 && head->status != 304 && head->content_length != 0;
-}
-
-/* ---- content codings ----
- *
- *   who reads                                    what happens to a body that comes packed
- *   the client wants messages                    unpacked and cut; a coding that no codec expands is a bad reply
- *   a client of HTTP, which takes the coding     passes as it came; for modules that look at messages it is unpacked beside
- *   a client of HTTP, which does not             unpacked on its way, where a codec for it is loaded
- */
-
-static bool head_is_coded(const weir_head_t *head)
-{
-    weir_slice_t name = weir_head_value(head, WEIR_FIELD_CONTENT_ENCODING);
-    return name.n > 0 && !weir_slice_ieq(name, WEIR_LIT("identity"));
-}
-
-static bool reply_is_readable(const exchange_t *ex, const weir_head_t *head)
-{
-    return ex->decoder != NULL || !head_is_coded(head);
-}
-
-static int reply_decode_begin(exchange_t *ex, const weir_head_t *head)
-{
-    weir_slice_t name = weir_head_value(head, WEIR_FIELD_CONTENT_ENCODING);
-    const weir_codec_t *codec = coding_of(name);
-    if (!head_is_coded(head))
-        return WEIR_OK;
-    if (codec == NULL && ex->pub.wants_messages) {
-        exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY,
-                      "%s: %s packed its reply as %.*s, which nobody asked for and no codec that is loaded expands",
-                      ex->upstream->pub.name, ex->link->pub.server->name, (int)(name.n < 64 ? name.n : 64), name.p);
-        return WEIR_ECLOSED;
-    }
-    bool is_refused = !ex->pub.wants_messages && !coding_is_taken(ex->pub.head, name);
-    if (codec == NULL || !(ex->pub.wants_messages || ex->pub.is_watched || is_refused))
-        return WEIR_OK;
-    ex->is_decoded = is_refused;
-    ex->decoder = decode_new(codec, ex->upstream->conf->max_message);
-    if (ex->decoder != NULL)
-        return WEIR_OK;
-    exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory to unpack its reply", ex->upstream->pub.name);
-    return WEIR_ECLOSED;
-}
-
-/* Where only modules of the chain look on, the client has what the server sent: nobody else misses the rest. */
-static int reply_decode_broken(exchange_t *ex, const weir_error_t *err)
-{
-    ex->upstream->stats->lanes.broken++;
-    if (!ex->pub.wants_messages && !ex->is_decoded) {
-        decode_free(ex->decoder);
-        cut_free(ex->cut);
-        ex->decoder = NULL;
-        ex->cut = NULL;
-        return WEIR_OK;
-    }
-    exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: the reply of %s: %s", ex->upstream->pub.name,
-                  ex->link->pub.server->name, err->text);
-    return WEIR_ECLOSED;
-}
-
-static int reply_cut_begin(exchange_t *ex, const weir_head_t *head)
-{
-    ex->cut = cut_new(head, ex->upstream->conf->max_message);
-    if (ex->cut != NULL)
-        return WEIR_OK;
-    exchange_fail(&ex->pub, WEIR_REASON_INTERNAL, "%s: no memory to read its reply", ex->upstream->pub.name);
-    return WEIR_ECLOSED;
 }
 
 /* The accept side knows nothing of HTTP: what comes is cut into messages. */
@@ -148,7 +61,7 @@ static int reply_head_cut(exchange_t *ex, const weir_head_t *head)
 {
     reply_begin(ex, head->status);
     reply_rearm(ex);
-    return reply_cut_begin(ex, head);
+    return reply_body_cut(ex, head);
 }
 
 int reply_head(weir_exchange_t *pub, const weir_head_t *head)
@@ -157,22 +70,21 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     if (ex->state != EXCHANGE_SENT)
         return WEIR_ECLOSED;
     grant_from_reply(ex, head);
-    if (head->known[WEIR_FIELD_CONTENT_ENCODING] >= 0 && head_has_body(ex, head) &&
-        reply_decode_begin(ex, head) != WEIR_OK)
+    if (head->known[WEIR_FIELD_CONTENT_ENCODING] >= 0 && head_has_body(head) && reply_body_decode(ex, head) != WEIR_OK)
         return WEIR_ECLOSED;
     weir_slice_t type = weir_head_value(head, WEIR_FIELD_CONTENT_TYPE);
     ex->is_stream = is_event_stream(type);
     ex->is_alien = head_is_alien(ex, head, type);
     if (pub->wants_messages)
         return reply_head_cut(ex, head);
-    if (pub->is_watched && reply_is_readable(ex, head) && reply_cut_begin(ex, head) != WEIR_OK)
+    if (pub->is_watched && reply_body_is_readable(ex, head) && reply_body_cut(ex, head) != WEIR_OK)
         return WEIR_ECLOSED;
     weir_reply_t reply = {
         .status = head->status,
         .head = head,
         .session_token = pub->session_grant,
         .content_length = head->is_chunked || ex->is_decoded ? -1 : head->content_length,
-        .has_body = head_has_body(ex, head),
+        .has_body = head_has_body(head),
         .is_decoded = ex->is_decoded,
     };
     ex->state = EXCHANGE_REPLYING;
@@ -186,64 +98,6 @@ int reply_head(weir_exchange_t *pub, const weir_head_t *head)
     if (ex->is_stream)
         exchange_release_request(ex);
     return reply_full(ex, result);
-}
-
-static bool is_answer(const exchange_t *ex, const weir_envelope_t *env)
-{
-    bool is_reply = env->kind == WEIR_KIND_RESULT || env->kind == WEIR_KIND_ERROR;
-    return is_reply && (env->id.p == NULL || weir_slice_eq(env->id, ex->pub.message.envelope.id));
-}
-
-/* A message that was cut out of a reply of bytes. The answer does not end the exchange, whose link is still at work. */
-static int reply_cut_message(exchange_t *ex, weir_message_t *message, weir_slice_t event_id)
-{
-    if (ex->pub.wants_messages)
-        message_unfold(message);
-    bool is_final = ex->pub.verb == WEIR_VERB_MESSAGE && is_answer(ex, &message->envelope);
-    chain_reply(ex, message);
-    if (!ex->pub.wants_messages || ex->state == EXCHANGE_ENDED)
-        return ex->state == EXCHANGE_ENDED ? WEIR_ECLOSED : WEIR_OK;
-    weir_chunk_t chunk = {.bytes = message->bytes};
-    int result = ex->accept->reply_message(&ex->pub, &chunk, 1, event_id, is_final);
-    if (ex->state == EXCHANGE_ENDED)
-        return WEIR_ECLOSED;
-    if (!is_final)
-        return result;
-    /* The client has its answer. The link has to come to the end of its own reply before it can carry another. */
-    ex->is_answered = true;
-    ex->pub.client = NULL;
-    reply_source_pause(ex, false);
-    return WEIR_OK;
-}
-
-static int reply_take_cut(void *owner, weir_slice_t bytes, weir_slice_t event_id)
-{
-    exchange_t *ex = owner;
-    weir_message_t message = {.bytes = bytes};
-    if (ex->is_answered)
-        return WEIR_OK; /* what a server says after its answer */
-    if (message_scan(bytes, &message.envelope) == WEIR_SCAN_OK)
-        return reply_cut_message(ex, &message, event_id);
-    if (!ex->pub.wants_messages)
-        return WEIR_OK;
-    exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: %s sent what is no JSON-RPC message", ex->upstream->pub.name,
-                  ex->link->pub.server->name);
-    return WEIR_ECLOSED;
-}
-
-static int reply_cut_bytes(exchange_t *ex, const weir_chunk_t *chunks, size_t n)
-{
-    int result = cut_bytes(ex->cut, chunks, n, reply_take_cut, ex);
-    if (result != WEIR_EFAIL)
-        return result;
-    if (!ex->pub.wants_messages) {
-        cut_free(ex->cut); /* nobody but an onlooker misses it */
-        ex->cut = NULL;
-        return WEIR_OK;
-    }
-    exchange_fail(&ex->pub, WEIR_REASON_BAD_REPLY, "%s: a message of its reply is larger than max_message (%llu)",
-                  ex->upstream->pub.name, (unsigned long long)ex->upstream->conf->max_message);
-    return WEIR_ECLOSED;
 }
 
 static void reply_over(exchange_t *ex)
@@ -278,52 +132,18 @@ static void reply_over_unanswered(exchange_t *ex)
         reply_over(ex);
 }
 
-/* As it is to be read: for the modules of the chain, and for who gets messages. */
-static int reply_read(exchange_t *ex, const weir_chunk_t *chunks, size_t n)
+/* It does not only pass. */
+static bool body_is_read(const exchange_t *ex)
 {
-    return ex->cut == NULL ? WEIR_OK : reply_cut_bytes(ex, chunks, n);
-}
-
-static int reply_pass(exchange_t *ex, const weir_chunk_t *chunks, size_t n)
-{
-    return ex->pub.wants_messages || ex->state == EXCHANGE_ENDED ? WEIR_OK
-                                                                 : ex->accept->reply_bytes(&ex->pub, chunks, n);
-}
-
-static int reply_take_decoded(void *owner, const weir_chunk_t *piece)
-{
-    exchange_t *ex = owner;
-    int result = reply_read(ex, piece, 1);
-    if (ex->is_decoded)
-        result = reply_pass(ex, piece, 1);
-    return ex->state == EXCHANGE_ENDED ? WEIR_ECLOSED : result;
-}
-
-static int reply_decode(exchange_t *ex, const weir_chunk_t *chunks, size_t n)
-{
-    weir_error_t err;
-    int passed = ex->is_decoded && n > 0 ? WEIR_OK : reply_pass(ex, chunks, n);
-    if (ex->state == EXCHANGE_ENDED)
-        return WEIR_ECLOSED;
-    int result = decode_bytes(ex->decoder, chunks, n, reply_take_decoded, ex, &err);
-    if (result == WEIR_EFAIL)
-        result = reply_decode_broken(ex, &err);
-    return result == WEIR_OK ? passed : result;
+    return ex->pub.wants_messages || ex->cut != NULL || ex->decoder != NULL;
 }
 
 int reply_bytes(weir_exchange_t *pub, const weir_chunk_t *chunks, size_t n)
 {
     exchange_t *ex = exchange_of(pub);
-    int result;
     if (ex->state != EXCHANGE_REPLYING)
         return WEIR_ECLOSED;
-    if (ex->decoder != NULL) {
-        result = reply_decode(ex, chunks, n);
-    } else {
-        result = reply_read(ex, chunks, n);
-        if (!pub->wants_messages)
-            result = reply_pass(ex, chunks, n);
-    }
+    int result = body_is_read(ex) ? reply_body_bytes(ex, chunks, n) : ex->accept->reply_bytes(pub, chunks, n);
     if (ex->state == EXCHANGE_ENDED)
         return WEIR_ECLOSED;
     if (!ex->is_stream)
@@ -336,11 +156,8 @@ void reply_end(weir_exchange_t *pub)
     exchange_t *ex = exchange_of(pub);
     if (ex->state != EXCHANGE_REPLYING)
         return;
-    weir_error_t err;
     timer_stop(&ex->timer);
-    if (ex->decoder != NULL && decode_end(ex->decoder, &err) != WEIR_OK && reply_decode_broken(ex, &err) != WEIR_OK)
-        return;
-    if (ex->cut != NULL && cut_end(ex->cut, reply_take_cut, ex) == WEIR_ECLOSED)
+    if (body_is_read(ex) && reply_body_end(ex) != WEIR_OK)
         return;
     if (ex->cut != NULL && pub->wants_messages && !ex->is_answered)
         reply_over_unanswered(ex);
