@@ -13,7 +13,7 @@ import { connectLink, head, hello, Link, number, open as opening, record, word }
 import { run, until } from './lib/process.mjs';
 import { Connection, PROTOCOL, openSession, request, rpc } from './lib/raw.mjs';
 import { Streamer } from './lib/streams.mjs';
-import { binary, repo, startWeir } from './lib/weir.mjs';
+import { binary, renew, repo, startWeir } from './lib/weir.mjs';
 import { demo } from './lib/world.mjs';
 
 const seen = new Set(), moved = new Set(); // prettier-ignore
@@ -127,9 +127,8 @@ describe('counters', { concurrency: true }, () => {
         await checks(weir, kept, { weir_sessions: 2, weir_children: 2, weir_links: 2 });
         await sessions[0].end();
         await becomes(weir, kept, { weir_sessions: 1, weir_children: 1, weir_links: 1 });
-        weir.task.child.kill('SIGHUP');
-        await weir.task.seen(/ready: .*\(configuration 2\)/);
-        await becomes(weir, {}, { weir_configuration_generation: 2 });
+        await renew(weir);
+        await checks(weir, {}, { weir_configuration_generation: 2 });
         const stream = new Connection(weir.url('edge', '/kept')).send('GET', sessions[1].headers);
         assert.equal((await stream.head()).status, 200);
         weir.task.child.kill('SIGQUIT');

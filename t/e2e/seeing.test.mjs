@@ -12,7 +12,7 @@ import { freePort } from './lib/documents.mjs';
 import { Moody, call, startTeam } from './lib/moody.mjs';
 import { descendants, isAlive, look, run, until } from './lib/process.mjs';
 import { Connection, openSession, request, rpc } from './lib/raw.mjs';
-import { binary, here, startWeir } from './lib/weir.mjs';
+import { binary, here, renew, startWeir } from './lib/weir.mjs';
 import { node, startServer, waysThroughWeir } from './lib/world.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-seeing-'));
@@ -95,6 +95,7 @@ if (waysThroughWeir.length > 0)
             weir = await watched({
                 http: http(server.url),
                 stdio: stdio(),
+                ended: stdio(),
                 dead: http('http://127.0.0.1:1/mcp'),
                 slow: http(server.url, { reply_timeout: '50ms' }),
                 full: http(server.url, {}, { max: 1, acquire_timeout: '50ms' })
@@ -146,13 +147,13 @@ if (waysThroughWeir.length > 0)
         });
 
         test('seeing: the access log: a stream, its end and the end of its session are lines of their own', async () => {
-            const session = await openSession(weir.at('stdio'));
-            const stream = new Connection(weir.at('stdio')).send('GET', session.headers);
+            const session = await openSession(weir.at('ended')); // nobody else's lines are of this upstream
+            const stream = new Connection(weir.at('ended')).send('GET', session.headers);
             assert.equal((await stream.head()).status, 200);
             await session.end();
-            const end = await weir.line(({ verb }) => verb === 'DELETE');
-            assert.equal(end.status, 204);
-            const listened = await weir.line(({ verb }) => verb === 'GET');
+            const end = await weir.line(({ upstream, verb }) => upstream === 'ended' && verb === 'DELETE');
+            assert.equal(end.status, 200);
+            const listened = await weir.line(({ upstream, verb }) => upstream === 'ended' && verb === 'GET');
             assert.equal(listened.status, 200);
             assert.equal(listened.method, undefined);
             stream.close();
@@ -303,7 +304,10 @@ if (waysThroughWeir.length > 0)
                 assert.ok(one.age_ms >= 0 && one.age_ms < 60_000);
             }
             assert.ok(busy.some(({ process }) => process === 'worker/0') || busy.some(({ process }) => process === 'worker/1'));
-            const failed = await linksOf(ill);
+            const failed = await until(async () => {
+                const links = await linksOf(ill);
+                return links.every(({ state }) => state === 'idle') && links;
+            }, 'those that have failed are idle');
             assert.equal(failed.reduce((sum, { requests }) => sum + requests, 0), ill.calls);
             for (const one of failed) {
                 assert.deepEqual([one.state, one.in_flight, one.errors, one.latency_us], ['idle', 0, one.requests, 0]);
@@ -432,9 +436,8 @@ if (waysThroughWeir.length > 0)
             await far.post(echo('one'));
             const count = async () => (await weir.status()).upstreams.far.exchanges;
             assert.equal(await count(), 3);
-            weir.task.child.kill('SIGHUP');
-            await weir.task.seen(/ready: .*\(configuration 2\)/);
-            await until(async () => (await weir.status()).worker.generation === 2, 'the new worker answers');
+            await renew(weir);
+            assert.equal((await weir.status()).worker.generation, 2);
             await far.post(echo('two'));
             assert.equal(await count(), 4);
             const { worker } = await weir.status();

@@ -11,7 +11,7 @@ import { certificate } from './lib/certificates.mjs';
 import { answerTo, quiet, startEcho, startFake } from './lib/fake.mjs';
 import { descendants, run, servedBy, start, until } from './lib/process.mjs';
 import { Connection, rpc } from './lib/raw.mjs';
-import { startWeir } from './lib/weir.mjs';
+import { renew, startWeir } from './lib/weir.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-tls-'));
 const file = name => join(folder, name);
@@ -130,15 +130,6 @@ test('of_the_protocols_a_client_offers_http_1_1_is_taken', async () => {
 
 const workers = () => descendants(weir.pid).filter(({ command }) => command.startsWith('weir: worker/'));
 
-/* Tells weir to read its configuration again, and waits until only the new workers serve. */
-async function reload() {
-    const old = workers().map(({ pid }) => pid);
-    process.kill(weir.pid, 'SIGHUP');
-    const isNew = () => workers().length === 2 && workers().every(({ pid }) => !old.includes(pid));
-    await until(isNew, () => `new workers serve: ${weir.stderr()}`);
-    return old;
-}
-
 /* A connection that offers this session, used once; and the session that the server gave it. */
 async function visit(version, session, options = {}) {
     const connection = connect('named', '/mcp', { minVersion: version, maxVersion: version, session, ...options });
@@ -169,7 +160,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
 
     test(`a_session_of_${version}_is_resumed_after_a_reload`, async () => {
         const { ticket } = await visit(version);
-        const old = await reload();
+        const old = await renew(weir);
         const next = await visit(version, ticket);
         assert.ok(next.isReused);
         assert.ok(!old.includes(next.worker));
@@ -190,7 +181,7 @@ test('a_certificate_that_has_changed_is_shown_after_a_reload', async () => {
     assert.match(weir.stderr(), /changing\.key does not match the certificate/);
     assert.equal(await show(), 'one', 'the old one goes on');
     copyFileSync(file('three.key'), file('changing.key'));
-    await reload();
+    await renew(weir);
     assert.equal(await show(), 'three');
 });
 

@@ -196,7 +196,7 @@ test(
         async house => {
             for (let i = 0; i < 2; i++) await assert.rejects(session(house.url('a')), /connection closed/);
             await house.log('worker/\\d \\(pid \\d+\\) killed by signal 6 \\(SIGABRT\\).*; starting it again');
-            await house.reload(overHttp({ crash: 'never' }));
+            await house.renew(overHttp({ crash: 'never' }));
             await session(house.url('a'));
         }
     )

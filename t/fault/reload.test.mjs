@@ -257,8 +257,9 @@ test(
         await until(() => /\[master \d+\] ready:/.test(lines()), 'the master writes to the new log');
         const isLogged = () => call(one, 'complain', { count: 1 }).then(() => tools('access.2').includes('complain'));
         await until(isLogged, 'calls are in the second access log');
-        assert.equal((await request(one.url, 'POST', { 'mcp-session-id': 'nonsense' }, rpc('ping', undefined, 1))).status, 404);
-        await until(() => /\[worker\/\d \d+\] .*session_not_found/.test(lines()), 'a worker writes there');
+        const nonsense = () => request(one.url, 'POST', { 'mcp-session-id': 'nonsense' }, rpc('ping', undefined, 1));
+        const isNamed = async () => (assert.equal((await nonsense()).status, 404), /\[worker\/\d \d+\] .*session_not_found/.test(lines()));
+        await until(isNamed, 'a worker writes there');
         await until(() => /\[keeper\/0 \d+\] .*stderr: complaint/.test(lines()), 'the keeper writes there');
     })
 );

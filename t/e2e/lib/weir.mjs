@@ -67,9 +67,23 @@ export async function startWeir(configuration, options = {}) {
     return { ...weir, folder, file, port, admin, status, stop, url: (name, path) => `http://127.0.0.1:${port(name)}${path}` };
 }
 
+const workersOf = ({ pid }) => descendants(pid).filter(({ command }) => command.startsWith('weir: worker/'));
+
+/* Has weir read its configuration again, and waits until only the new workers serve: the old ones take clients for a moment after the
+ * log has said `ready:`. Returns the pids of the old. */
+export async function renew(weir) {
+    const readies = () => [...weir.stderr().matchAll(/ready: (\d+) workers/g)];
+    const old = workersOf(weir).map(({ pid }) => pid);
+    const { length } = readies();
+    process.kill(weir.pid, 'SIGHUP');
+    const isOver = () => readies().length > length && workersOf(weir).length === Number(readies().at(-1)[1]);
+    await until(isOver, () => `only new workers serve:\n${weir.stderr()}`);
+    return old;
+}
+
 /* What happens during `play` the only worker finds in one turn of its loop. */
 export async function whileWorkerSleeps(weir, play) {
-    const [worker] = descendants(weir.pid).filter(({ command }) => command.startsWith('weir: worker/'));
+    const [worker] = workersOf(weir);
     process.kill(worker.pid, 'SIGSTOP');
     await until(() => look(worker.pid).state === 'T', 'the worker sleeps');
     try {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { descendants, look, start, until } from '../../e2e/lib/process.mjs';
 import { Connection, openSession, request, rpc } from '../../e2e/lib/raw.mjs';
-import { binary, here as e2e, repo, startWeir } from '../../e2e/lib/weir.mjs';
+import { binary, here as e2e, renew, repo, startWeir } from '../../e2e/lib/weir.mjs';
 import { node } from '../../e2e/lib/world.mjs';
 
 export const here = join(repo, 't/fault');
@@ -93,7 +93,8 @@ const textFor = configuration => (typeof configuration === 'string' ? configurat
  *   workers() keeper() servers() …   its processes now
  *   url(upstream)                    where clients reach it, on listener `edge`
  *   log(pattern)                     waits for a line; logged(pattern): the lines so far
- *   write(plan), reload(plan)        changes the file; and puts it in force
+ *   write(plan), reload(plan)        changes the file; and puts it in force: old workers may still take clients for a moment
+ *   renew(plan)                      the same, and waits until they have left
  *   refuse(plan)                     the same for one that must not come in force; what the log said of it
  *   end()                            ends it by TERM and finds nothing amiss: status, zombies, processes left behind
  */
@@ -119,6 +120,10 @@ export async function open(configuration, options) {
             () => `a reload is over:\n${weir.stderr()}`
         );
     };
+    const renewed = async changed => {
+        if (changed !== undefined) write(changed);
+        await renew(weir);
+    };
     const refuse = async changed => {
         if (changed !== undefined) write(changed);
         const failed = () => count(weir.stderr(), 'reload failed');
@@ -135,7 +140,7 @@ export async function open(configuration, options) {
         await weir.stop();
     };
     const url = (upstream, name = 'edge') => weir.url(name, `/${upstream}`);
-    return { ...weir, ...kin, task, signal, write, logged, log, reload, refuse, end, url, edge: weir.url };
+    return { ...weir, ...kin, task, signal, write, logged, log, reload, renew: renewed, refuse, end, url, edge: weir.url };
 }
 
 /* Ends what hangs; nothing is measured by it. */
