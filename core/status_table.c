@@ -265,9 +265,20 @@ static double messages_of(const json_t *row)
                           : number_at(frames, "messages_out") + number_at(frames, "messages_in");
 }
 
+/* Of frames, or else of a transport that compresses by itself. */
+static double ratio_of(const json_t *row)
+{
+    const char *name;
+    json_t *transport;
+    double ratio = number_at(row, "frames/compression_ratio");
+    json_object_foreach((json_t *)at(row, "transports"), name, transport) if (ratio == 0) ratio =
+        number_at(transport, "compression_ratio");
+    return ratio;
+}
+
 static void cell_ratio(line_t *line, const json_t *row)
 {
-    double ratio = number_at(row, "frames/compression_ratio");
+    double ratio = ratio_of(row);
     if (ratio > 0)
         cell(line, COLUMN_RATIO, "%.2f", ratio);
 }

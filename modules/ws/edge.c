@@ -396,11 +396,10 @@ static void *edge_create(const weir_host_t *host, weir_listener_t *listener, con
     weir_list_init(&edge->visits);
     edge->header_timeouts = host->timeouts(o->header_timeout_ms);
     edge->ping_timeouts = host->timeouts(o->ping_interval_ms);
-    edge->deflater = o->deflate ? deflater_new() : NULL;
-    if (edge->header_timeouts != NULL && edge->ping_timeouts != NULL && (edge->deflater != NULL || !o->deflate))
+    if (edge->header_timeouts == NULL || edge->ping_timeouts == NULL)
+        (void)weir_error(err, "ws: no memory for a listener");
+    else if (!o->deflate || (edge->deflater = deflater_new(host, NULL, listener, err)) != NULL)
         return edge;
-    (void)weir_error(err, "ws: no memory for a listener");
-    deflater_free(edge->deflater);
     free(edge);
     return NULL;
 }
@@ -414,6 +413,11 @@ static void edge_drain(void *self, bool now)
 static size_t edge_clients(void *self)
 {
     return ((edge_t *)self)->nvisits;
+}
+
+static void edge_status(void *self, weir_status_t *status)
+{
+    deflater_tell(((const edge_t *)self)->deflater, status);
 }
 
 #define OPT(member) offsetof(edge_options_t, member)
@@ -448,4 +452,5 @@ const weir_accept_t ws_accept = {
     .drain = edge_drain,
     .clients = edge_clients,
     .adopt = edge_adopt,
+    .status = edge_status,
 };

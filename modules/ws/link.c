@@ -288,10 +288,12 @@ static void target_free(target_t *t)
     free(t);
 }
 
-static target_t *target_new(const weir_host_t *host, const weir_server_t *server, const weir_url_t *url)
+static target_t *target_new(const weir_host_t *host, const weir_server_t *server, const weir_url_t *url,
+                            weir_error_t *err)
 {
     const server_options_t *o = server->options;
     target_t *t = calloc(1, sizeof(*t));
+    (void)weir_error(err, "url: no memory for a server");
     if (t == NULL)
         return NULL;
     t->host = host;
@@ -299,8 +301,8 @@ static target_t *target_new(const weir_host_t *host, const weir_server_t *server
     t->options = server->upstream->options;
     t->connect_timeouts = host->timeouts(o->reach.connect_timeout_ms);
     t->ping_timeouts = host->timeouts(t->options->ping_interval_ms);
-    t->deflater = t->options->deflate ? deflater_new() : NULL;
-    if (t->connect_timeouts != NULL && t->ping_timeouts != NULL && (t->deflater != NULL || !t->options->deflate))
+    if (t->connect_timeouts != NULL && t->ping_timeouts != NULL &&
+        (!t->options->deflate || (t->deflater = deflater_new(host, server->upstream, NULL, err)) != NULL))
         return t;
     target_free(t);
     return NULL;
@@ -317,9 +319,9 @@ static int server_open(const weir_host_t *host, weir_server_t *server, weir_erro
         return weir_error(err, "url: \"%s\" has a host that is too long", o->url);
     memcpy(name, url.host.p, url.host.n);
     name[url.host.n] = '\0';
-    target_t *t = target_new(host, server, &url);
+    target_t *t = target_new(host, server, &url, err);
     if (t == NULL)
-        return weir_error(err, "url: no memory for a server");
+        return WEIR_EFAIL;
     if (host->server_address(server, name, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
         target_free(t);
         return WEIR_EFAIL;
@@ -333,6 +335,13 @@ static void server_close(weir_server_t *server)
 {
     target_free(server->carrier);
     server->carrier = NULL;
+}
+
+/* All servers of the upstream count in one place. */
+static void target_status(const weir_host_t *host, weir_upstream_t *upstream, weir_status_t *status)
+{
+    const target_t *t = host->upstream_server(upstream, 0)->carrier;
+    deflater_tell(t->deflater, status);
 }
 
 #define UP(member) offsetof(upstream_options_t, member)
@@ -367,4 +376,5 @@ const weir_connect_t ws_connect = {
     .write = conn_write,
     .abandon = conn_abandon,
     .pause = conn_pause,
+    .status = target_status,
 };

@@ -6,8 +6,6 @@
 
 #include "ws.h"
 
-#define DEFLATE_MIN 1024 /* smaller messages are sent as they are */
-
 /* ---- what wslay calls ---- */
 
 static ssize_t rest_take(socket_t *s, uint8_t *buf, size_t len)
@@ -93,7 +91,10 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
         socket_close(s, CLOSE_BAD_TYPE, "messages are text");
         return;
     }
-    if (!wslay_get_rsv1(arg->rsv) || socket_unpack(s, &text))
+    bool is_packed = wslay_get_rsv1(arg->rsv);
+    if (!is_packed && s->deflater != NULL)
+        deflater_passed(s->deflater, text.n);
+    if (!is_packed || socket_unpack(s, &text))
         s->events->message(s->owner, text);
 }
 
@@ -201,9 +202,8 @@ int socket_write(socket_t *s, const weir_chunk_t *parts, size_t n)
     weir_slice_t text = s->stream == NULL ? weir_slice(NULL, 0) : socket_join(s, parts, n);
     if (text.p == NULL)
         return WEIR_ECLOSED;
-    weir_slice_t packed =
-        s->deflater == NULL || text.n < DEFLATE_MIN ? weir_slice(NULL, 0) : deflater_pack(s->deflater, text);
-    if (packed.n > 0 && packed.n < text.n)
+    weir_slice_t packed = s->deflater == NULL ? weir_slice(NULL, 0) : deflater_pack(s->deflater, text);
+    if (packed.n > 0)
         return socket_send(s, WSLAY_TEXT_FRAME, packed, WSLAY_RSV1_BIT);
     return socket_send(s, WSLAY_TEXT_FRAME, text, WSLAY_RSV_NONE);
 }

@@ -9,15 +9,25 @@
 
 #include <weir/module.h>
 
-/* ---- deflate.c: permessage-deflate without context takeover, so that one pair of zlib streams serves all sockets ---- */
+/* ---- deflate.c: permessage-deflate without context takeover, so that one pair of zlib streams serves all sockets; and what it saves,
+ * counted of the sockets that agreed on it ---- */
 
 typedef struct deflater deflater_t;
 
-deflater_t *deflater_new(void); /* NULL when there is no memory */
+/* Of an upstream, or of a listener (`upstream` NULL). NULL with the reason. */
+deflater_t *deflater_new(const weir_host_t *host, weir_upstream_t *upstream, const weir_listener_t *listener,
+                         weir_error_t *err);
 void deflater_free(deflater_t *d);
-/* The result stands in memory of the deflater until the next call; an empty slice when it failed, or would be larger than `limit`. */
+/* A message that goes out. The result stands in memory of the deflater until the next call; an empty slice when it is better sent as
+ * it is. */
 weir_slice_t deflater_pack(deflater_t *d, weir_slice_t bytes);
+/* One that came packed; likewise, an empty slice when it is broken, or would be larger than `limit`. */
 weir_slice_t deflater_unpack(deflater_t *d, weir_slice_t bytes, uint64_t limit, bool *is_too_large);
+/* One that came as it is. */
+void deflater_passed(deflater_t *d, size_t bytes);
+void deflater_tell(const deflater_t *d, weir_status_t *status); /* NULL: nothing */
+
+extern const weir_figure_t ws_figures[];
 
 /* ---- socket.c ---- */
 

@@ -65,6 +65,12 @@ async function scene(count, chain, play, more = {}) {
         await Promise.all(servers.map(server => server.stop()));
     }
 }
+/* A configuration in which commands find where it can be asked. */
+function asked(weir) {
+    const file = join(weir.folder, 'asked.yaml');
+    writeFileSync(file, readFileSync(weir.file, 'utf8').replace('"127.0.0.1:0"', JSON.stringify(new URL(weir.admin('/')).host)));
+    return file;
+}
 const team = { upstream: 'team' };
 const at = ({ name }, upstream = 'team') => ({ upstream, server: name });
 
@@ -149,8 +155,7 @@ describe('counters', { concurrency: true }, () => {
             await checks(weir, team, { weir_breaker_refused_total: 3 });
             await checks(weir, at(server), { weir_breaker_failures_total: 2, weir_breaker_opened_total: 1, weir_breaker_held_total: 0, weir_breaker_retry_in_seconds: is => is > 3500 && is <= 3600 });
             await state(0, 1, 0, 0);
-            const file = join(weir.folder, 'asked.yaml');
-            writeFileSync(file, readFileSync(weir.file, 'utf8').replace('"127.0.0.1:0"', JSON.stringify(new URL(weir.admin('/')).host)));
+            const file = asked(weir);
             for (const word of ['close', 'open']) assert.equal((await run(binary, ['breaker', word, 'team', '-c', file])).code, 0);
             await checks(weir, at(server), { weir_breaker_held_total: 1, weir_breaker_closed_total: 1 });
             await state(0, 0, 0, 1);
@@ -448,6 +453,45 @@ upstreams: { team: ${JSON.stringify({ transport: 'http', servers: [{ url }], cha
             links[0].say(record(1, word.end));
             await becomes(edge, team, mux({ channels: 0, stalled: 1, broken: 0 }));
         }));
+
+    test('counters: of messages that WebSockets compress, at both ends', async () => {
+        const upstream = { transport: 'stdio', command: demo.stdio, chain: [{ pool: { min: 0 } }] };
+        const inner = await startWeir(`workers: 1
+admin: { listen: "127.0.0.1:0" }
+modules: [ws, stdio, pool]
+listeners: { door: { transport: ws, permessage_deflate: true, listen: "127.0.0.1:0", routes: [{ path: /, upstream: demo }] } }
+upstreams: { demo: ${JSON.stringify(upstream)} }
+`);
+        const servers = [{ url: `ws://127.0.0.1:${inner.port('door')}/` }];
+        const edge = await startTeam([], { chain: [{ pool: { min: 0, health_check: 0 } }], upstream: { transport: 'ws', permessage_deflate: true, servers } });
+        try {
+            const session = await openSession(edge.url('edge', '/team'));
+            const message = 'over and over '.repeat(500);
+            for (let id = 0; id < 2; id++) assert.equal((await session.call('tools/call', { name: 'echo', arguments: { message } }, id)).error, undefined);
+            const out = (await edge.status()).upstreams.team.transports.ws;
+            const back = (await inner.status()).listeners.door.transports.ws;
+            const small = is => is > 0 && is < message.length;
+            const large = is => is > 2 * message.length && is < 3 * message.length;
+            const figures = (mine, other, [sent, came]) => ({
+                weir_ws_messages_out_total: sent,
+                weir_ws_messages_compressed_total: 2,
+                weir_ws_before_compression_bytes_total: large,
+                weir_ws_after_compression_bytes_total: is => small(is) && is === other.bytes_in,
+                weir_ws_compression_ratio: is => Math.abs(is - mine.bytes_before_compression / mine.bytes_after_compression) < 1e-9,
+                weir_ws_messages_in_total: came,
+                weir_ws_read_bytes_total: is => small(is) && is === other.bytes_after_compression,
+                weir_ws_expanded_bytes_total: is => large(is) && is === other.bytes_before_compression
+            });
+            await checks(edge, team, figures(out, back, [4, 3]));
+            await checks(inner, door, figures(back, out, [3, 4]));
+            const { stdout } = await run(binary, ['status', '-c', asked(edge)]);
+            assert.match(stdout, new RegExp(`team .* ${out.compression_ratio.toFixed(2).replace('.', '\\.')} `), stdout);
+            await session.end();
+        } finally {
+            await edge.stop();
+            await inner.stop();
+        }
+    });
 
     describe('counters: of frames', { concurrency: false }, () => {
         const big = 'Lorem ipsum dolor sit amet, '.repeat(100);
