@@ -1,4 +1,4 @@
-/* stream_inside.h: what a stream is, for stream.c, stream_life.c and stream_out.c; nobody else includes it. */
+/* stream_inside.h: what a stream is, for stream.c, stream_open.c, stream_life.c and stream_out.c; nobody else includes it. */
 #ifndef STREAM_INSIDE_H
 #define STREAM_INSIDE_H
 
@@ -70,16 +70,22 @@ static inline void stream_check(const weir_stream_t *s)
     assert(s != NULL && s->magic == STREAM_MAGIC && s->state != STREAM_CLOSED);
 }
 
+/* stream.c */
+
+/* Ask for `readable` as long as the owner wants it and there can be something. */
+void stream_want_reading(weir_stream_t *s);
+
 /* stream_life.c */
 void stream_move(weir_stream_t *s, stream_state_t next);
-void stream_wait_for(weir_stream_t *s,
-                     int events); /* what `io` waits for: a system call in this turn when it changes */
+/* What `io` waits for: a system call in this turn when it changes. */
+void stream_wait_for(weir_stream_t *s, int events);
 void stream_break(weir_stream_t *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Of one that broke, and has not been told so yet: there is a better reason. */
 void stream_why(weir_stream_t *s, const char *why);
 void stream_wait_for_room(weir_stream_t *s); /* something is queued: it goes when it can */
 void stream_gathered(weir_stream_t *s);      /* what is queued goes at the end of this turn */
 void stream_hurry(weir_stream_t *s);         /* what was gathered leaves now, as far as the kernel takes it */
+void stream_drop_late(weir_stream_t *s);     /* LINGERING: what still arrives is read over */
 void stream_dial_over(weir_stream_t *s);
 void stream_close_fds(int rfd, int wfd);
 

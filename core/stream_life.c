@@ -1,4 +1,5 @@
-/* stream_life.c: the states of a byte stream, and how it ends. What it does meanwhile is in stream.c, what it writes in stream_out.c.
+/* stream_life.c: the states of a byte stream, and how it ends. How it begins is in stream_open.c, what it does
+ * meanwhile in stream.c, what it writes in stream_out.c.
  *
  * A stream is its owner's from the call that made it to stream_close() or stream_finish(), which every owner calls exactly once.
  * It owns its fds, its SSL and what is queued. Nothing is told from inside a call of the owner: what goes wrong there is told
@@ -19,6 +20,7 @@
  *                                                      takes the reply away from a client that has not read it yet
  *   any        stream_close                 CLOSED     memory goes at the end of the turn
  */
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,7 +73,6 @@ size_t streams_leaving(void)
     return n;
 }
 
-/* Set what `io` waits for. Costs a system call at the end of the turn when it changes. */
 void stream_wait_for(weir_stream_t *s, int events)
 {
     if (ev_is_active(&s->io) && (s->io.events & (EV_READ | EV_WRITE)) == events)
@@ -189,6 +190,14 @@ static void linger(weir_stream_t *s)
     stream_wait_for(s, EV_READ);
     s->timer.fire = linger_over;
     timer_start(queue, &s->timer);
+}
+
+void stream_drop_late(weir_stream_t *s)
+{
+    char bytes[BUFSIZ];
+    ssize_t n = read(s->io.fd, bytes, sizeof(bytes));
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        stream_close(s);
 }
 
 /* ---- what is queued leaves */
