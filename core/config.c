@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "number.h"
 #include "suggest.h"
 
 #define FILE_MAX_BYTES (16u << 20)

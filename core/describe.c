@@ -2,7 +2,7 @@
 #include "describe.h"
 
 #include "figure.h"
-#include "option.h"
+#include "number.h"
 
 static const char *type_name(const weir_option_t *option)
 {

@@ -35,14 +35,6 @@ int options_read_some(const config_source_t *source, arena_t *arena, const weir_
 int options_check_keys(const config_source_t *source, const option_set_t *sets, size_t nsets, const node_t *map,
                        weir_error_t *err);
 
-/* Numbers, and numbers with units, as text. Return false when they are not well-formed or overflow. */
-bool integer_read(weir_slice_t text, int64_t *value);
-bool duration_read(weir_slice_t text, uint64_t *ms);
-bool size_read(weir_slice_t text, uint64_t *bytes);
-
-/* A number of an option as one would write it: in the largest unit that leaves no fraction. */
-void number_write(char *text, size_t n, weir_type_t type, double value);
-
 /* A file as the configuration names it: a relative one begins in the configuration's folder. NULL when there is no memory. */
 const char *config_path(const config_source_t *source, arena_t *arena, weir_slice_t text);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "number.h"
 
 #define DIALECT "https://json-schema.org/draft/2020-12/schema"
 #define NAME_PATTERN "^[A-Za-z0-9_.-]+$"

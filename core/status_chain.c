@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "option.h"
+#include "number.h"
 #include "proc.h"
 
 /* What a module's `status` callback is given: its members go into `object`. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "number.h"
 #include "option.h"
 #include "suggest.h"
 
