@@ -3,6 +3,7 @@
  */
 #include "host.h"
 
+#include "accepter.h"
 #include "buf.h"
 #include "bundle.h"
 #include "calls.h"
@@ -21,7 +22,6 @@
 #include "lane.h"
 #include "lines.h"
 #include "link.h"
-#include "listener.h"
 #include "log.h"
 #include "message.h"
 #include "mirrored.h"

@@ -44,13 +44,6 @@ int listener_new(const config_t *config, const conf_listener_t *conf, arena_t *a
                  weir_listener_t **out, weir_error_t *err);
 void listener_free(weir_listener_t *listener);
 
-/* Accept from a listening socket, which stays the master's. */
-int listener_accept(weir_listener_t *listener, const char *address, int fd, weir_error_t *err);
-/* The one client that it can have has gone: weir ends. */
-void listener_over(weir_listener_t *listener);
-/* Take no new clients; see `drain` of weir_accept_t. */
-void listener_drain(weir_listener_t *listener, bool now);
-
 /* Connections that are open, of all its transports. */
 size_t listener_clients(const weir_listener_t *listener);
 /* See weir_host_t. */

@@ -10,12 +10,12 @@
 
 #include <ev.h>
 
+#include "accepter.h"
 #include "access.h"
 #include "admin.h"
 #include "channel.h"
 #include "exchanges.h"
 #include "host.h"
-#include "listener.h"
 #include "log.h"
 #include "modules.h"
 #include "postbox.h"
