@@ -1,8 +1,8 @@
 /* child.c: see the table in child.h.
  *
  * Owned here: each weir_child_t from child_start() until its minder has been reaped, with its channel to the minder, a pidfd of
- * the minder (the loop is not libev's default one, which alone has child watchers), and the reading end of its stderr. The
- * stream over stdin and stdout is the owner's.
+ * the minder (the loop is not libev's default one, which alone has child watchers), and what it says on its stderr. The stream
+ * over stdin and stdout is the owner's.
  *
  * Should a minder be killed, what it minded becomes a child of this process, a subreaper: it is found, killed and reaped.
  */
@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child_stderr.h"
 #include "fork.h"
 #include "kin.h"
 #include "log.h"
@@ -28,13 +29,6 @@
 #include "stream.h"
 #include "timer.h"
 
-/* A line of stderr longer than this is cut. */
-#define LINE_MAX_BYTES 1000u
-/* Lines of stderr that one child may have in the log in one window. */
-#define LINES_PER_WINDOW 200u
-#define WINDOW_MS 1000u
-/* Bytes of stderr that are still read of a child that has gone. */
-#define LAST_WORDS_MAX (64u << 10)
 #define SWEEP_MS 20
 
 typedef enum child_state { CHILD_RUNNING, CHILD_CLOSING, CHILD_TERMED, CHILD_KILLED } child_state_t;
@@ -46,122 +40,22 @@ struct children {
     weir_timer_t sweep; /* while there may be orphans */
 };
 
-/* The line of stderr at hand, and how many there were lately. */
-typedef struct last_line {
-    char *text; /* LINE_MAX_BYTES, only while a line is incomplete */
-    size_t used;
-    bool is_cut; /* the rest of the line is read over */
-    uint64_t window_ms;
-    uint32_t lines, lost;
-} last_line_t;
-
 struct weir_child {
     weir_list_t node;
     child_state_t state;
     char *name;
     stats_row_t *stats;
     pid_t pid, minder;
-    int pidfd, control, errors;
-    struct ev_io on_exit, on_control, on_errors;
+    int pidfd, control;
+    struct ev_io on_exit, on_control;
     weir_timer_t timer;
     uint64_t stop_timeout_ms;
     void *owner; /* NULL: nobody is to be told */
     void (*started)(void *owner);
     void (*exited)(void *owner, const char *how);
     char how[MINDER_TEXT_MAX];
-    last_line_t line;
+    child_stderr_t errors;
 };
-
-/* ---- stderr ---- */
-
-static void line_lost_say(weir_child_t *child)
-{
-    if (child->line.lost > 0)
-        log_write(WEIR_LOG_WARN, "%s[%d] stderr: %u lines were left out, more than %u a second", child->name,
-                  (int)child->pid, child->line.lost, LINES_PER_WINDOW);
-    child->line.lost = 0;
-}
-
-static void line_say(weir_child_t *child, const char *p, size_t n)
-{
-    last_line_t *line = &child->line;
-    if (now_ms() - line->window_ms >= WINDOW_MS) {
-        line_lost_say(child);
-        line->window_ms = now_ms();
-        line->lines = 0;
-    }
-    if (++line->lines > LINES_PER_WINDOW)
-        line->lost++;
-    else if (n > 0)
-        log_write(WEIR_LOG_INFO, "%s[%d] stderr: %.*s%s", child->name, (int)child->pid, (int)n, p,
-                  line->is_cut ? "…" : "");
-}
-
-static void line_end(weir_child_t *child)
-{
-    last_line_t *line = &child->line;
-    if (line->text != NULL)
-        line_say(child, line->text, line->used);
-    free(line->text);
-    line->text = NULL;
-    line->used = 0;
-    line->is_cut = false;
-}
-
-/* Keep a piece of a line until its end comes; what is too much is dropped. */
-static void line_keep(weir_child_t *child, const char *p, size_t n)
-{
-    last_line_t *line = &child->line;
-    if (line->text == NULL)
-        line->text = malloc(LINE_MAX_BYTES);
-    size_t room = line->text == NULL ? 0 : LINE_MAX_BYTES - line->used;
-    if (n > room)
-        line->is_cut = true;
-    n = n < room ? n : room;
-    if (n > 0)
-        memcpy(line->text + line->used, p, n);
-    line->used += n;
-}
-
-static void lines_say(weir_child_t *child, const char *p, size_t n)
-{
-    const char *end = p + n, *lf;
-    while ((lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-        size_t used = (size_t)(lf - p);
-        if (used > 0 && p[used - 1] == '\r')
-            used--;
-        if (child->line.text == NULL && used <= LINE_MAX_BYTES) {
-            line_say(child, p, used);
-        } else {
-            line_keep(child, p, used);
-            line_end(child);
-        }
-        p = lf + 1;
-    }
-    if (p < end)
-        line_keep(child, p, (size_t)(end - p));
-}
-
-/* One read; false when there is nothing now, or will be nothing more. */
-static bool errors_read(weir_child_t *child)
-{
-    char text[4096];
-    ssize_t n = read(child->errors, text, sizeof(text));
-    if (n > 0) {
-        lines_say(child, text, (size_t)n);
-        return true;
-    }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    ev_io_stop(proc->loop, &child->on_errors);
-    return false;
-}
-
-static void on_errors(struct ev_loop *loop, struct ev_io *w, int revents)
-{
-    (void)loop, (void)revents;
-    errors_read(w->data);
-}
 
 /* ---- the end ---- */
 
@@ -214,23 +108,14 @@ static void child_free(weir_child_t *child)
     timer_stop(&child->timer);
     ev_io_stop(proc->loop, &child->on_exit);
     ev_io_stop(proc->loop, &child->on_control);
-    ev_io_stop(proc->loop, &child->on_errors);
-    const int fds[] = {child->pidfd, child->control, child->errors};
-    for (size_t i = 0; i < 3; i++)
+    child_stderr_close(&child->errors);
+    const int fds[] = {child->pidfd, child->control};
+    for (size_t i = 0; i < 2; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     stats_add(child->stats, STATS_CHILDREN, -1);
-    free(child->line.text);
     free(child->name);
     free(child);
-}
-
-static void child_last_words(weir_child_t *child)
-{
-    for (size_t i = 0; i < LAST_WORDS_MAX / 4096 && errors_read(child); i++)
-        ;
-    line_end(child);
-    line_lost_say(child);
 }
 
 /* One message of the minder; false when there is none. */
@@ -247,7 +132,7 @@ static bool control_read(weir_child_t *child)
         snprintf(child->how, sizeof(child->how), "%.*s", (int)sizeof(message.text) - 1, message.text);
     } else if (message.word == MINDER_STARTED) {
         child->pid = message.pid;
-        ev_io_start(proc->loop, &child->on_errors); /* not before: its lines are logged with the pid */
+        child_stderr_begin(&child->errors, child->pid);
         log_write(WEIR_LOG_INFO, "%s[%d] started", child->name, (int)child->pid);
         if (child->owner != NULL && child->started != NULL)
             child->started(child->owner);
@@ -283,7 +168,7 @@ static void on_exit_of_minder(struct ev_loop *loop, struct ev_io *w, int revents
     struct children *all = proc->children;
     while (control_read(child))
         ;
-    child_last_words(child);
+    child_stderr_end(&child->errors);
     child_reap(child);
     weir_level_t level = child->state == CHILD_RUNNING ? WEIR_LOG_WARN : WEIR_LOG_INFO;
     log_write(level, "%s[%d] %s", child->name, (int)child->pid, child->how);
@@ -382,11 +267,11 @@ static weir_child_t *child_new(const weir_child_spec_t *spec, void *owner)
     child->exited = spec->exited;
     child->stop_timeout_ms = spec->stop_timeout_ms;
     child->timer = (weir_timer_t){.fire = on_stop_timeout, .arg = child};
-    child->pidfd = child->control = child->errors = -1;
+    child->pidfd = child->control = -1;
+    child_stderr_init(&child->errors, child->name);
     ev_init(&child->on_exit, on_exit_of_minder);
     ev_init(&child->on_control, on_control);
-    ev_init(&child->on_errors, on_errors);
-    child->on_exit.data = child->on_control.data = child->on_errors.data = child;
+    child->on_exit.data = child->on_control.data = child;
     return child;
 }
 
@@ -409,7 +294,6 @@ static void child_watch(weir_child_t *child)
     struct ev_loop *loop = proc->loop;
     ev_io_set(&child->on_exit, child->pidfd, EV_READ);
     ev_io_set(&child->on_control, child->control, EV_READ);
-    ev_io_set(&child->on_errors, child->errors, EV_READ);
     ev_io_start(loop, &child->on_exit);
     ev_io_start(loop, &child->on_control);
 }
@@ -429,7 +313,7 @@ static int child_open(weir_child_t *child, const weir_child_spec_t *spec, weir_s
         return WEIR_EFAIL;
     }
     child->control = p.control[0];
-    child->errors = p.errors[0];
+    child->errors.fd = p.errors[0];
     p.control[0] = p.errors[0] = -1;
     plumbing_close(&p);
     stream_own(*stream, spec->events, child->owner);
