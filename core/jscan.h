@@ -55,6 +55,9 @@ bool jscan_member(jscan_t *j, bool *is_first, jscan_text_t *key, bool *is_over);
 /* Step over bytes that mean themselves in a JSON string: ASCII, but no quote, backslash or control. Returns the first other one. */
 const char *jscan_plain(const char *p, const char *end);
 
+/* The length of what is no plain byte: an escape from its backslash on, a UTF-8 sequence; 0: it is neither. */
+size_t jscan_character(const char *p, const char *end);
+
 /* The values of some members of an object, as they stand; of a name that stands twice the last one, p == NULL for one that is not
  * there. False when the text is no object. */
 bool jscan_get(weir_slice_t object, const weir_slice_t *names, weir_slice_t *values, size_t n);
