@@ -202,6 +202,7 @@ static const weir_host_t table = {
     .encoder_free = encoder_free,
     .decode = decode,
     .listener_counters = listener_counters,
+    .stream_written = stream_written,
 };
 
 const weir_host_t *host_table(void)

@@ -225,6 +225,11 @@ uint64_t stream_queued(const weir_stream_t *s)
     return s->out != NULL ? s->out->bytes : 0;
 }
 
+uint64_t stream_written(const weir_stream_t *s)
+{
+    return s->taken_bytes + stream_queued(s);
+}
+
 int stream_fileno(const weir_stream_t *s)
 {
     stream_check(s);

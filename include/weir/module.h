@@ -408,6 +408,10 @@ typedef struct weir_host {
     /* Counters of a transport, as of `counters`, for what clients do; `own` as with link_counters. */
     int (*listener_counters)(weir_counters_t *counters, int64_t *own, const weir_listener_t *listener,
                              const char *module, uint32_t ngauges, uint32_t ngrowing, weir_error_t *err);
+
+    /* Bytes that were written to a stream, of which the kernel has those up to stream_taken(): what was written after it said N has
+     * not left while stream_taken() is no more than N, and does not leave once the stream is closed. */
+    uint64_t (*stream_written)(const weir_stream_t *s);
 } weir_host_t;
 
 /* The head of a reply to the client. */

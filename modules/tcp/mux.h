@@ -37,6 +37,8 @@
  *   OPEN, REPLYING   abandon                   CANCELLED  CANCEL is written
  *   CANCELLED        END, FAIL, the last byte  -          the number is free again
  *   QUEUED           the link breaks           -          goes to another link: the other weir has not seen it
+ *   OPEN             the link breaks before    -          likewise
+ *                    the kernel had any of it
  *   OPEN, REPLYING   the link breaks           -          fails: server_died
  *
  *   inner channel    event                     next       what happens

@@ -14,8 +14,8 @@
  *   UP        LEAVE                          UP       link_retire: closes with the last of its exchanges
  *   UP        drained                        UP       what was queued is sent
  *   UP        silent for ping_interval       UP       PING
- *   UP        still silent, end, broken,     GONE     what was sent fails, what was queued goes to another link
- *             what is no record or unasked
+ *   UP        still silent, end, broken,     GONE     what was sent fails, what was queued, or has
+ *             what is no record or unasked            not left, goes to another link
  */
 #include <stdlib.h>
 
@@ -57,6 +57,7 @@ typedef struct channel {
     bool is_headed;      /* HEAD has come */
     int64_t left;        /* bytes of the body to come, -1: not known */
     uint64_t taken;      /* bytes that no CREDIT was given for */
+    uint64_t mark;       /* bytes that were written to the stream before its OPEN */
 } channel_t;
 
 struct conn {
@@ -201,6 +202,7 @@ static void channel_open(channel_t *ch)
     weir_list_remove(&ch->node);
     weir_list_append(&c->sent, &ch->node);
     weir_chunk_t parts[] = {{.bytes = weir_slice(target->out.p, target->out.n)}, ex->body};
+    ch->mark = target->host->stream_written(c->stream);
     bool has_body = ex->verb == WEIR_VERB_MESSAGE && ex->body.bytes.n > 0;
     conn_note(c, frames_write(&c->frames, parts, has_body ? 2 : 1, ch->number));
 }
@@ -240,23 +242,41 @@ static void conn_release(conn_t *c)
     free(c);
 }
 
-/* Take the connection from its link. The exchanges on it still have their channels. */
-static void conn_let_go(conn_t *c)
+/* Take the connection from its link. The exchanges on it still have their channels. What is still to be written is, unless the link is
+ * broken. */
+static void conn_let_go(conn_t *c, bool is_broken)
 {
     const weir_host_t *host = c->target->host;
     c->link->carrier = NULL;
     c->link = NULL;
     count(c, MUX_LINKS, c->is_up ? -1 : 0);
     host->timer_stop(&c->timer);
-    (void)host->lane_flush(c->frames.lane, WEIR_FLUSH_DRAIN); /* it is being closed in any case */
+    if (!is_broken)
+        (void)host->lane_flush(c->frames.lane, WEIR_FLUSH_DRAIN); /* it is being closed in any case */
     frames_end(&c->frames);
-    host->stream_finish(c->stream);
+    if (is_broken)
+        host->stream_close(c->stream);
+    else
+        host->stream_finish(c->stream);
 }
 
 static void channels_forget(weir_list_t *list)
 {
     while (!weir_list_empty(list))
         channel_give_back(WEIR_CONTAINER(list->next, channel_t, node));
+}
+
+/* Of what was sent that which no kernel has seen is as if it were queued still: it will not leave here any more. */
+static void conn_take_back(conn_t *c)
+{
+    uint64_t taken = c->target->host->stream_taken(c->stream);
+    WEIR_LIST_EACH(&c->sent, it) {
+        channel_t *ch = WEIR_CONTAINER(it, channel_t, node);
+        if (ch->state != CHANNEL_OPEN || ch->mark < taken)
+            continue;
+        weir_list_remove(&ch->node);
+        weir_list_append(&c->queued, &ch->node);
+    }
 }
 
 /* The link is broken: what the other weir may have seen fails; link_down() sends the others elsewhere. */
@@ -268,7 +288,8 @@ static void conn_down(conn_t *c, weir_reason_t reason, const char *why)
     bool was_up = c->is_up;
     c->depth++;
     count(c, MUX_BROKEN, was_up && !(c->is_left && weir_list_empty(&c->sent)));
-    conn_let_go(c);
+    conn_take_back(c);
+    conn_let_go(c, true);
     if (was_up)
         host->link_retire(link, why);
     while (!weir_list_empty(&c->sent)) {
@@ -299,7 +320,7 @@ static void conn_close(weir_link_t *link)
     conn_t *c = link->carrier;
     if (c == NULL)
         return;
-    conn_let_go(c);
+    conn_let_go(c, false);
     channels_forget(&c->sent);
     channels_forget(&c->queued);
     conn_release(c);

@@ -1,6 +1,9 @@
 // The link between an edge and an inner weir: cut, stalled, reloaded at either end, crowded, and told nonsense.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connectLink, frame, head, hello, Link, number, open, payload, record, text, word } from '../e2e/lib/mux.mjs';
 import { crowd } from './lib/crowd.mjs';
@@ -443,6 +446,40 @@ test('an_inner_weir_that_lies_fails_what_is_on_its_link_with_the_story', async (
             assert.equal(textOf(JSON.parse((await ask(edge.url('a'), 'x')).text)), 'true', `${name}: the next is served`);
         }
     })().finally(fake.stop);
+});
+
+test('what_had_not_left_the_edge_when_its_link_broke_goes_to_another_and_what_had_does_not', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'weir-fault-'));
+    const path = join(folder, 'inner'); // of a Unix socket the kernel keeps little
+    const links = [];
+    const fake = net.createServer(socket => links.push(new Link(socket).say(hello({ channels: 64 })))).listen(path);
+    await new Promise(resolve => fake.once('listening', resolve));
+    const opened = link => link?.records.filter(it => it.word === word.open) ?? [];
+    const configuration = edgePlan(`unix:${path}`, { a: 1 }, { workers: 1, chain: [], upstream: { buffer_limit: '64MiB' } });
+    await inHouse(configuration, async edge => {
+        const first = ask(edge.url('a'), 'first', {}, 1);
+        await until(() => opened(links[0]).length === 1, 'the link is up');
+        links[0].socket.pause();
+        const large = ask(edge.url('a'), 'large', { of: 'x'.repeat(1 << 20) }, 2);
+        const through = async () => (await edge.status()).upstreams.inner.transports.tcp.mux;
+        await until(async () => (await through()).opened === 2, 'some of it has left');
+        const behind = ask(edge.url('a'), 'behind', {}, 3);
+        await until(async () => (await through()).opened === 3, 'this one waits behind it');
+        links[0].socket.destroy();
+        for (const gone of [first, large]) assert.equal(reasonOf(await gone), 'server_died');
+        await until(() => opened(links[1]).length === 1, 'it goes to another link');
+        const answer = '{"jsonrpc":"2.0","id":3,"result":{"content":[{"type":"text","text":"true"}]}}';
+        const [{ channel, body }] = opened(links[1]);
+        assert.match(body.toString(), /"name":"behind"/);
+        links[1].say(record(channel, ...head(200, answer.length, ['Content-Type', 'application/json']), answer));
+        assert.equal(textOf(JSON.parse((await behind).text)), 'true');
+        const { moved, broken, channels, queued } = await through();
+        assert.deepEqual({ moved, broken, channels, queued }, { moved: 1, broken: 1, channels: 0, queued: 0 });
+    })().finally(() => {
+        links.forEach(({ socket }) => socket.destroy());
+        fake.close();
+        rmSync(folder, { recursive: true });
+    });
 });
 
 test('a_reply_that_ends_before_it_is_whole_fails_alone', async () => {
