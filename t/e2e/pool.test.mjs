@@ -1,6 +1,6 @@
 // The pool: which server gets what, and what /status says of it; every number is known beforehand.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Moody, call, modern, shown, startTeam } from './lib/moody.mjs';
 import { until } from './lib/process.mjs';
 import { Connection } from './lib/raw.mjs';
@@ -210,28 +210,6 @@ test('pool: exchanges_that_fail_eject_a_server_too', () =>
         assert.equal((await server(weir, sick)).ejected, 1);
     }));
 
-test('pool: links_are_closed_when_they_are_old_and_opened_again', () =>
-    scene(1, { min: 2, max_age: '1s' }, async ({ weir, servers: [only] }) => {
-        await calls(weir, 3);
-        await until(async () => (await server(weir, only)).aged >= 2, 'links have gone');
-        await until(async () => (await server(weir, only)).idle === 2, 'and others are there');
-        await calls(weir, 3);
-        assert.equal(only.calls, 6);
-    }));
-
-test('pool: it_grows_before_it_must_and_shrinks_when_it_may', () =>
-    scene(1, { min: 1, max: 50, shrink_below: 0.5 }, async ({ weir, servers: [only] }) => {
-        only.mood = 'held';
-        const held = Array.from({ length: 8 }, () => call(weir));
-        await until(async () => (await server(weir, only)).grown >= 2, 'links are opened in advance');
-        const { links, busy } = await server(weir, only);
-        assert.equal(busy, 8);
-        assert.ok(links >= 10);
-        only.release();
-        await Promise.all(held);
-        await until(async () => (await server(weir, only)).shrunk >= 2, 'links that nobody needs are closed');
-    }));
-
 test('pool: ten_links_to_a_server_are_there_before_anybody_asks_and_never_more_than_max', () =>
     scene(2, {}, async ({ weir, servers }) => {
         await until(async () => (await shown(weir, 'pool')).idle === 20, 'ten to each');
@@ -264,25 +242,51 @@ test('pool: a_server_that_closes_links_nobody_uses_is_left_in_peace_until_somebo
         await until(async () => (await shown(weir, 'pool')).idle === 3, 'and are there again');
     }));
 
-test('pool: processes_that_many_share_are_added_when_they_are_full_and_taken_away_when_they_are_not', () =>
-    scene(
-        1,
-        {},
-        async ({ weir }) => {
-            const near = async () => (await shown(weir, 'pool', 'near')).servers.node;
-            const { headers, body } = modern('held');
-            const held = Array.from({ length: 9 }, () => new Connection(weir.url('edge', '/near')).send('POST', headers, body));
-            await until(async () => (await near()).in_flight === 9, 'all are at the servers');
-            await until(async () => (await near()).links >= 3, 'they are spread');
-            const { links } = await near();
-            assert.ok(links <= 4, `${links} processes carry 9 exchanges, 4 each`);
-            held.forEach(client => client.close());
-            await until(async () => (await near()).links === 1, 'one is left');
-            assert.equal((await near()).shrunk, links - 1);
-        },
-        {
-            upstreams: {
-                near: { transport: 'stdio', command: childOf(), chain: [{ pool: { exchanges_per_link: 4, max: 8 } }] }
+/* These wait more than they do. */
+describe('pool, by the clock', { concurrency: true }, () => {
+    test('pool: links_are_closed_when_they_are_old_and_opened_again', () =>
+        scene(1, { min: 2, max_age: '1s' }, async ({ weir, servers: [only] }) => {
+            await calls(weir, 3);
+            await until(async () => (await server(weir, only)).aged >= 2, 'links have gone');
+            await until(async () => (await server(weir, only)).idle === 2, 'and others are there');
+            await calls(weir, 3);
+            assert.equal(only.calls, 6);
+        }));
+
+    test('pool: it_grows_before_it_must_and_shrinks_when_it_may', () =>
+        scene(1, { min: 1, max: 50, shrink_below: 0.5 }, async ({ weir, servers: [only] }) => {
+            only.mood = 'held';
+            const held = Array.from({ length: 8 }, () => call(weir));
+            await until(async () => (await server(weir, only)).grown >= 2, 'links are opened in advance');
+            const { links, busy } = await server(weir, only);
+            assert.equal(busy, 8);
+            assert.ok(links >= 10);
+            only.release();
+            await Promise.all(held);
+            await until(async () => (await server(weir, only)).shrunk >= 2, 'links that nobody needs are closed', 120_000);
+        }));
+
+    test('pool: processes_that_many_share_are_added_when_they_are_full_and_taken_away_when_they_are_not', () =>
+        scene(
+            1,
+            {},
+            async ({ weir }) => {
+                const near = async () => (await shown(weir, 'pool', 'near')).servers.node;
+                const { headers, body } = modern('held');
+                const held = Array.from({ length: 9 }, () => new Connection(weir.url('edge', '/near')).send('POST', headers, body));
+                await until(async () => (await near()).in_flight === 9, 'all are at the servers');
+                await until(async () => (await near()).links >= 3, 'they are spread');
+                const { links } = await near();
+                assert.ok(links <= 4, `${links} processes carry 9 exchanges, 4 each`);
+                held.forEach(client => client.close());
+                await until(async () => (await near()).links === 1, 'one is left', 120_000); // one goes in ten seconds
+                const { shrunk, opened } = await near();
+                assert.equal(shrunk, opened - 1);
+            },
+            {
+                upstreams: {
+                    near: { transport: 'stdio', command: childOf(), chain: [{ pool: { exchanges_per_link: 4, max: 8 } }] }
+                }
             }
-        }
-    ));
+        ));
+});
