@@ -69,9 +69,11 @@ static void fake_timer_start(weir_timeouts_t *queue, weir_timer_t *timer)
 
 static void fake_timer_stop(weir_timer_t *timer)
 {
+    size_t kept = 0;
     for (size_t i = 0; i < w.ndue; i++)
-        if (w.due[i] == timer)
-            w.due[i] = NULL;
+        if (w.due[i] != timer)
+            w.due[kept++] = w.due[i];
+    w.ndue = kept;
 }
 
 static void fake_at_turn_end(weir_timer_t *timer)
