@@ -37,7 +37,7 @@ static bool is_ready(const pool_server_t *s, const wait_t *w)
 {
     if (!weir_list_empty(&s->fresh))
         return true;
-    return !w->is_own && !(weir_list_empty(&s->idle) && weir_list_empty(&s->busy));
+    return !w->is_own && (!weir_list_empty(&s->idle) || !weir_list_empty(&s->busy));
 }
 
 static bool is_growable(const pool_server_t *s, const wait_t *w)
@@ -62,21 +62,20 @@ bool choice_admits(const wait_t *w, const pool_server_t *s)
     return s->pool->host->server_admits(s->server, w->ex);
 }
 
-/* The servers that pass the test. */
-static uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test)
+/* The servers that pass the test. Inline, and so with the test in its loop: this is done for every exchange. */
+static inline uint32_t candidates_of(pool_t *pool, const wait_t *w, choice_test_t *test)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < pool->nservers; i++)
-        if (test(&pool->servers[i], w) &&
-            (!pool->servers[i].server->is_fallback || is_fallback_due(pool))) /* it is bound to none */
-            pool->candidates[n++] = i;
+    const pool_server_t *s = pool->servers;
+    uint32_t *candidates = pool->candidates, nservers = pool->nservers, n = 0;
+    for (uint32_t i = 0; i < nservers; i++, s++)
+        if (test(s, w) && (!s->server->is_fallback || is_fallback_due(pool))) /* it is bound to none */
+            candidates[n++] = i;
     return n;
 }
 
-/* The strategy's choice of them; where the other modules of the chain refuse that one, the next best. */
-static pool_server_t *choice_of(pool_t *pool, const wait_t *w, choice_test_t *test)
+/* The strategy's choice of the candidates; where the other modules of the chain refuse that one, the next best. */
+static pool_server_t *choice_among(pool_t *pool, const wait_t *w, uint32_t n)
 {
-    uint32_t n = candidates_of(pool, w, test);
     while (n > 0) {
         uint32_t at = n == 1 ? 0 : pool->balancer->choose(pool->strategy, w->ex, pool->candidates, n);
         pool_server_t *s = &pool->servers[pool->candidates[at]];
@@ -87,23 +86,27 @@ static pool_server_t *choice_of(pool_t *pool, const wait_t *w, choice_test_t *te
     return NULL;
 }
 
-static pool_server_t *choice(pool_t *pool, const wait_t *w, choice_test_t *test)
+/* The one server that there is to go to; NULL: there is a choice. */
+static pool_server_t *choice_only(const pool_t *pool, const wait_t *w)
 {
-    pool_server_t *s = w->bound != NULL ? w->bound : pool->nservers == 1 ? &pool->servers[0] : NULL;
-    if (s == NULL)
-        return choice_of(pool, w, test);
-    return test(s, w) && choice_admits(w, s) ? s : NULL;
+    return w->bound != NULL ? w->bound : pool->nservers == 1 ? &pool->servers[0] : NULL;
 }
 
 pool_server_t *choice_server(pool_t *pool, const wait_t *w)
 {
-    pool_server_t *s = choice(pool, w, is_useful);
-    return s != NULL ? s : choice(pool, w, is_last_resort);
+    pool_server_t *s = choice_only(pool, w);
+    if (s != NULL)
+        return is_last_resort(s, w) && choice_admits(w, s) ? s : NULL;
+    s = choice_among(pool, w, candidates_of(pool, w, is_useful));
+    return s != NULL ? s : choice_among(pool, w, candidates_of(pool, w, is_last_resort));
 }
 
 pool_server_t *choice_growable(pool_t *pool, const wait_t *w)
 {
-    return choice(pool, w, is_growable);
+    pool_server_t *s = choice_only(pool, w);
+    if (s != NULL)
+        return is_growable(s, w) && choice_admits(w, s) ? s : NULL;
+    return choice_among(pool, w, candidates_of(pool, w, is_growable));
 }
 
 bool choice_is_barred(const pool_t *pool, const wait_t *w)

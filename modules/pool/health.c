@@ -9,20 +9,11 @@
  */
 #include "pool.h"
 
-#include <stdatomic.h>
-
 /* What a server begins with when it comes back, in hundredths. */
 #define RAMP_FIRST 10u
 
 /* Who answers all the time is noted so often in the time of a check, and no more: the note is everybody's memory. */
 #define NOTES 8
-
-struct pool_health {
-    _Atomic uint64_t heard_ms;    /* when it was last heard to be well, or somebody began to ask it */
-    _Atomic uint64_t returned_ms; /* when it was well again after it had been ejected; 0: it never was */
-    _Atomic uint32_t bad;         /* failures in a row, of exchanges and checks */
-    _Atomic bool is_ejected;
-};
 
 int health_begin(pool_server_t *s, weir_error_t *err)
 {
@@ -60,16 +51,6 @@ static void ramp_tend(pool_server_t *s)
 
 /* ---- ejected and back ---- */
 
-static bool is_asked(const pool_t *pool)
-{
-    return pool->options->health_check_ms > 0;
-}
-
-bool health_is_ejected(const pool_server_t *s)
-{
-    return is_asked(s->pool) && (s->is_ejected || atomic_load_explicit(&s->health->is_ejected, memory_order_relaxed));
-}
-
 /* What others have found out. A server that is back begins slowly here too, so it is not taken for well before this is called. */
 static void health_follow(pool_server_t *s)
 {
@@ -88,12 +69,12 @@ static bool is_any_other_well(const pool_server_t *s)
     return false;
 }
 
-static void health_bad(pool_server_t *s, const char *why)
+void health_bad(pool_server_t *s, const char *why)
 {
     const pool_t *pool = s->pool;
     uint32_t bad = atomic_fetch_add(&s->health->bad, 1) + 1;
     bool was_ejected = false;
-    if (bad < (uint64_t)pool->options->eject_after || !is_asked(pool) || !is_any_other_well(s) ||
+    if (bad < (uint64_t)pool->options->eject_after || !health_is_asked(pool) || !is_any_other_well(s) ||
         !atomic_compare_exchange_strong(&s->health->is_ejected, &was_ejected, true))
         return;
     s->is_ejected = true;
@@ -113,7 +94,7 @@ static void health_back(pool_server_t *s)
     pool->host->log(WEIR_LOG_NOTICE, "pool: %s/%s is well again", pool->upstream->name, s->server->name);
 }
 
-static void health_good(pool_server_t *s)
+void health_good(pool_server_t *s)
 {
     struct pool_health *health = s->health;
     uint64_t now = s->pool->host->now_ms();
@@ -124,14 +105,6 @@ static void health_good(pool_server_t *s)
         atomic_store(&health->heard_ms, now);
     if (atomic_load_explicit(&health->is_ejected, memory_order_relaxed))
         health_back(s);
-}
-
-void health_heard(pool_server_t *s, const weir_outcome_t *outcome)
-{
-    if (weir_outcome_failed(outcome))
-        health_bad(s, "an exchange failed");
-    else if (outcome->reason == WEIR_REASON_NONE)
-        health_good(s);
 }
 
 /* ---- checks ---- */
@@ -251,7 +224,7 @@ static bool is_my_turn(pool_server_t *s)
 
 void health_tend(pool_server_t *s)
 {
-    if (!is_asked(s->pool))
+    if (!health_is_asked(s->pool))
         return;
     health_follow(s);
     if (s->checked != NULL || s->is_check_due)

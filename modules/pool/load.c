@@ -5,32 +5,11 @@
 
 #define WINDOW_MS 30000
 
-void load_count(pool_server_t *s, int counter, int64_t change)
-{
-    s->counters.mine[counter] += change;
-}
-
 static void load_age(pool_server_t *s)
 {
     uint64_t now = s->pool->host->now_ms();
     s->load->links = s->nopen;
     s->load->age_ms = s->nopen == 0 ? 0 : now - s->born_ms / s->nopen;
-}
-
-/* Take the older half out, and make the newer one the older. */
-static void window_turn(pool_server_t *s)
-{
-    weir_load_t *load = s->load, *before = &s->before;
-    uint64_t now = s->pool->host->now_ms();
-    if (now - s->window_ms < WINDOW_MS)
-        return;
-    s->window_ms = now;
-    load->requests -= before->requests;
-    load->errors -= before->errors;
-    load->answered -= before->answered;
-    load->answered_us -= before->answered_us;
-    *before = *load;
-    load_age(s);
 }
 
 static void window_show(pool_server_t *s)
@@ -42,28 +21,44 @@ static void window_show(pool_server_t *s)
     mine[GAUGE_ANSWERED_US] = (int64_t)s->load->answered_us;
 }
 
-void load_begun(pool_server_t *s)
+/* Take the older half out, and make the newer one the older. */
+static void window_turn(pool_server_t *s)
 {
-    s->load->in_flight++;
-    s->counters.mine[GAUGE_IN_FLIGHT]++;
+    weir_load_t *load = s->load, *before = &s->before;
+    load->requests -= before->requests;
+    load->errors -= before->errors;
+    load->answered -= before->answered;
+    load->answered_us -= before->answered_us;
+    *before = *load;
+    window_show(s);
 }
 
-void load_ended(pool_server_t *s, const weir_outcome_t *outcome)
+/* What was heard last is kept for as long as nothing new is heard. */
+void load_tend(pool_server_t *s)
+{
+    uint64_t now = s->pool->host->now_ms();
+    if (now - s->window_ms < WINDOW_MS || s->load->requests == s->before.requests)
+        return;
+    s->window_ms = now;
+    window_turn(s);
+    load_age(s);
+}
+
+void load_ended(pool_server_t *s, const weir_outcome_t *outcome, bool is_error)
 {
     weir_load_t *load = s->load;
-    bool is_error = weir_outcome_failed(outcome);
-    window_turn(s);
+    int64_t *mine = s->counters.mine;
     load->in_flight--;
-    load->requests++;
-    load->errors += is_error;
-    if (!is_error && outcome->reason == WEIR_REASON_NONE && outcome->server_us > 0) {
-        load->answered++;
-        load->answered_us += outcome->server_us;
+    mine[GAUGE_IN_FLIGHT]--;
+    mine[COUNT_REQUESTS]++;
+    mine[GAUGE_REQUESTS] = (int64_t)++load->requests;
+    if (is_error) {
+        mine[COUNT_ERRORS]++;
+        mine[GAUGE_ERRORS] = (int64_t)++load->errors;
+    } else if (outcome->reason == WEIR_REASON_NONE && outcome->server_us > 0) {
+        mine[GAUGE_ANSWERED] = (int64_t)++load->answered;
+        mine[GAUGE_ANSWERED_US] = (int64_t)(load->answered_us += outcome->server_us);
     }
-    s->counters.mine[GAUGE_IN_FLIGHT]--;
-    s->counters.mine[COUNT_REQUESTS]++;
-    s->counters.mine[COUNT_ERRORS] += is_error;
-    window_show(s);
 }
 
 void load_link_up(pool_server_t *s, const weir_link_t *link)
@@ -73,11 +68,6 @@ void load_link_up(pool_server_t *s, const weir_link_t *link)
     load_count(s, GAUGE_BORN_MS, (int64_t)link->born_ms);
     load_count(s, GAUGE_CONNECTING, -1);
     load_age(s);
-}
-
-void load_link_busy(pool_server_t *s, int change)
-{
-    load_count(s, GAUGE_BUSY, change);
 }
 
 /* An exclusive one that is leased is in no list; a shared one that dies still has its exchanges, which are told after. */

@@ -38,6 +38,16 @@ static weir_verdict_t pool_request(void *self, weir_exchange_t *ex, void *state)
     return waiting_add(w, s);
 }
 
+static void pool_learn(pool_server_t *s, const weir_outcome_t *outcome)
+{
+    bool is_error = weir_outcome_failed(outcome);
+    load_ended(s, outcome, is_error);
+    if (is_error)
+        health_bad(s, "an exchange failed");
+    else if (outcome->reason == WEIR_REASON_NONE)
+        health_good(s);
+}
+
 static void pool_end(void *self, weir_exchange_t *ex, void *state, const weir_outcome_t *outcome)
 {
     pool_t *pool = self;
@@ -47,8 +57,7 @@ static void pool_end(void *self, weir_exchange_t *ex, void *state, const weir_ou
         waiting_remove(w);
     if (w->server == NULL)
         return;
-    load_ended(w->server, outcome);
-    health_heard(w->server, outcome);
+    pool_learn(w->server, outcome);
     if (pool->balancer->outcome != NULL)
         pool->balancer->outcome(pool->strategy, w->server->server->index, outcome);
     w->server = NULL;

@@ -11,6 +11,8 @@
 #ifndef POOL_H
 #define POOL_H
 
+#include <stdatomic.h>
+
 #include <weir/module.h>
 
 typedef struct pool_options {
@@ -61,30 +63,30 @@ typedef struct pool pool_t;
 /* A server, and where its links are: weir_link_t.node is in one of these lists, or in none while its link is leased to one
  * exchange or owned by a session. */
 typedef struct pool_server {
+    /* what every exchange looks at or changes, together */
     weir_server_t *server;
     pool_t *pool;
-    weir_list_t connecting;
-    weir_list_t fresh;  /* idle, has carried nothing */
-    weir_list_t idle;   /* idle, has carried something; all idle ones of the exclusive kind that were used */
-    weir_list_t busy;   /* shared, with exchanges on it */
-    uint32_t nlinks;    /* in whatever state */
-    weir_load_t *load;  /* in pool.loads */
-    weir_load_t before; /* what the window had when its newer half began */
-    uint64_t window_ms; /* when that was */
-    uint64_t born_ms;   /* of the open links, summed */
-    uint32_t nopen;     /* links that are open */
-    weir_counters_t counters;
-    /* health.c */
     struct pool_health *health; /* of all processes */
-    weir_link_t *checked;       /* the link on which the server is being asked; NULL: none */
-    bool is_check_due;          /* on the next link that opens */
-    bool is_ejected;            /* or comes back, and this process has not seen it yet */
-    uint64_t returned_ms;       /* while it starts slowly: since when */
-    uint32_t calm;              /* tend.c: how often in a row too few links were in use */
-    uint64_t failed_ms;         /* when a link could not be opened; 0: the last one could */
-    bool is_unwanted;           /* it has closed a link that was never used, and nobody has asked for one since */
+    weir_load_t *load;          /* in pool.loads */
+    weir_counters_t counters;
+    bool is_ejected;   /* or comes back, and this process has not seen it yet */
+    bool is_unwanted;  /* it has closed a link that was never used, and nobody has asked for one since */
+    bool is_check_due; /* on the next link that opens */
+    weir_list_t fresh; /* idle, has carried nothing */
+    weir_list_t idle;  /* idle, has carried something; all idle ones of the exclusive kind that were used */
+    weir_list_t busy;  /* shared, with exchanges on it */
+    weir_list_t connecting;
+    uint32_t nlinks;      /* in whatever state */
+    uint32_t nopen;       /* links that are open */
+    uint32_t calm;        /* tend.c: how often in a row too few links were in use */
+    uint32_t spare;       /* scratch of waiting.c: its connecting links that nobody counts on yet */
+    uint64_t born_ms;     /* of the open links, summed */
+    uint64_t failed_ms;   /* when a link could not be opened; 0: the last one could */
+    uint64_t returned_ms; /* while it starts slowly: since when */
+    uint64_t window_ms;   /* when the newer half of the window began */
+    weir_load_t before;   /* what the window had then */
+    weir_link_t *checked; /* the link on which the server is being asked; NULL: none */
     weir_timer_t refill;
-    uint32_t spare; /* scratch of waiting.c: its connecting links that nobody counts on yet */
 } pool_server_t;
 
 struct pool {
@@ -147,13 +149,28 @@ bool choice_is_failing(const pool_t *pool, const wait_t *w);
 
 /* ---- load.c: what is known of a server ---- */
 
-void load_begun(pool_server_t *s);
-void load_ended(pool_server_t *s, const weir_outcome_t *outcome);
+void load_ended(pool_server_t *s, const weir_outcome_t *outcome, bool is_error);
 void load_link_up(pool_server_t *s, const weir_link_t *link);
 void load_link_gone(pool_server_t *s, const weir_link_t *link);
+/* The window goes on with the clock. */
+void load_tend(pool_server_t *s);
+
+static inline void load_count(pool_server_t *s, int counter, int64_t change)
+{
+    s->counters.mine[counter] += change;
+}
+
+static inline void load_begun(pool_server_t *s)
+{
+    s->load->in_flight++;
+    load_count(s, GAUGE_IN_FLIGHT, 1);
+}
+
 /* A link carries something from now on, or does not any more. */
-void load_link_busy(pool_server_t *s, int change);
-void load_count(pool_server_t *s, int counter, int64_t change);
+static inline void load_link_busy(pool_server_t *s, int change)
+{
+    load_count(s, GAUGE_BUSY, change);
+}
 
 /* ---- status.c ---- */
 
@@ -184,9 +201,30 @@ void links_event(pool_t *pool, weir_link_t *link, weir_link_event_t event, const
 
 /* ---- health.c ---- */
 
+/* In shared memory: what all processes know. */
+struct pool_health {
+    _Atomic uint64_t heard_ms;    /* when it was last heard to be well, or somebody began to ask it */
+    _Atomic uint64_t returned_ms; /* when it was well again after it had been ejected; 0: it never was */
+    _Atomic uint32_t bad;         /* failures in a row, of exchanges and checks */
+    _Atomic bool is_ejected;
+};
+
 int health_begin(pool_server_t *s, weir_error_t *err);
-bool health_is_ejected(const pool_server_t *s);
-void health_heard(pool_server_t *s, const weir_outcome_t *outcome);
+/* Whether servers are asked at all. Only those that are can be ejected: nothing else would bring them back. */
+static inline bool health_is_asked(const pool_t *pool)
+{
+    return pool->options->health_check_ms > 0;
+}
+
+static inline bool health_is_ejected(const pool_server_t *s)
+{
+    return (s->is_ejected || atomic_load_explicit(&s->health->is_ejected, memory_order_relaxed)) &&
+           health_is_asked(s->pool);
+}
+
+/* It is well, or it is not: an exchange or a check has told. */
+void health_good(pool_server_t *s);
+void health_bad(pool_server_t *s, const char *why);
 void health_link_up(pool_server_t *s, weir_link_t *link);
 void health_connect_failed(pool_server_t *s, const char *why);
 void health_tend(pool_server_t *s);

@@ -120,6 +120,7 @@ static void on_tend(void *arg)
     pool_t *pool = arg;
     for (uint32_t i = 0; i < pool->nservers; i++) {
         pool_server_t *s = &pool->servers[i];
+        load_tend(s);
         close_old(s, &s->idle);
         close_old(s, &s->fresh);
         close_old(s, &s->busy);

@@ -14,7 +14,6 @@ typedef int64_t share_t(const weir_load_t *load);
 
 typedef struct turns {
     const weir_load_t *loads;
-    share_t *share;
     int64_t gathered[]; /* by server */
 } turns_t;
 
@@ -35,38 +34,17 @@ static int64_t share_health(const weir_load_t *load)
     return share > 0 ? share : 1;
 }
 
-static void *turns_create(weir_upstream_t *upstream, const weir_balancing_t *balancing, share_t *share,
+static void *turns_create(const weir_host_t *host, weir_upstream_t *upstream, const weir_balancing_t *balancing,
                           weir_error_t *err)
 {
     turns_t *t = calloc(1, sizeof(*t) + upstream->nservers * sizeof(t->gathered[0]));
+    (void)host;
     if (t == NULL) {
         weir_error(err, "no memory for the strategy");
         return NULL;
     }
     t->loads = balancing->loads;
-    t->share = share;
     return t;
-}
-
-static void *equal_create(const weir_host_t *host, weir_upstream_t *upstream, const weir_balancing_t *balancing,
-                          weir_error_t *err)
-{
-    (void)host;
-    return turns_create(upstream, balancing, share_equal, err);
-}
-
-static void *weighted_create(const weir_host_t *host, weir_upstream_t *upstream, const weir_balancing_t *balancing,
-                             weir_error_t *err)
-{
-    (void)host;
-    return turns_create(upstream, balancing, share_weight, err);
-}
-
-static void *adaptive_create(const weir_host_t *host, weir_upstream_t *upstream, const weir_balancing_t *balancing,
-                             weir_error_t *err)
-{
-    (void)host;
-    return turns_create(upstream, balancing, share_health, err);
 }
 
 static void turns_destroy(void *self)
@@ -74,24 +52,43 @@ static void turns_destroy(void *self)
     free(self);
 }
 
-static uint32_t turns_choose(void *self, const weir_exchange_t *ex, const uint32_t *servers, uint32_t n)
+/* Inline, and so with the share in its loop: this is done for every exchange. */
+static inline uint32_t turns_next(turns_t *t, const uint32_t *servers, uint32_t n, share_t *share)
 {
-    turns_t *t = self;
-    int64_t sum = 0;
+    int64_t sum = 0, most = INT64_MIN;
     uint32_t best = 0;
-    (void)ex;
     for (uint32_t i = 0; i < n; i++) {
-        int64_t share = t->share(&t->loads[servers[i]]);
-        sum += share;
-        t->gathered[servers[i]] += share;
-        if (t->gathered[servers[i]] > t->gathered[servers[best]])
+        int64_t part = share(&t->loads[servers[i]]);
+        int64_t gathered = t->gathered[servers[i]] += part;
+        sum += part;
+        if (gathered > most) {
+            most = gathered;
             best = i;
+        }
     }
     t->gathered[servers[best]] -= sum;
     return best;
 }
 
-const weir_balancer_t strategy_round_robin = {.create = equal_create, .destroy = turns_destroy, .choose = turns_choose};
+static uint32_t equal_choose(void *self, const weir_exchange_t *ex, const uint32_t *servers, uint32_t n)
+{
+    (void)ex;
+    return turns_next(self, servers, n, share_equal);
+}
+
+static uint32_t weighted_choose(void *self, const weir_exchange_t *ex, const uint32_t *servers, uint32_t n)
+{
+    (void)ex;
+    return turns_next(self, servers, n, share_weight);
+}
+
+static uint32_t adaptive_choose(void *self, const weir_exchange_t *ex, const uint32_t *servers, uint32_t n)
+{
+    (void)ex;
+    return turns_next(self, servers, n, share_health);
+}
+
+const weir_balancer_t strategy_round_robin = {.create = turns_create, .destroy = turns_destroy, .choose = equal_choose};
 const weir_balancer_t strategy_weighted_round_robin = {
-    .create = weighted_create, .destroy = turns_destroy, .choose = turns_choose};
-const weir_balancer_t strategy_adaptive = {.create = adaptive_create, .destroy = turns_destroy, .choose = turns_choose};
+    .create = turns_create, .destroy = turns_destroy, .choose = weighted_choose};
+const weir_balancer_t strategy_adaptive = {.create = turns_create, .destroy = turns_destroy, .choose = adaptive_choose};
