@@ -9,10 +9,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { certificate, signed } from './lib/certificates.mjs';
 import { connect } from './lib/clients.mjs';
-import { configurations, edited, freePort } from './lib/documents.mjs';
+import { configurations, edited } from './lib/documents.mjs';
 import { run, until } from './lib/process.mjs';
 import { PROTOCOL, rpc } from './lib/raw.mjs';
-import { binary, repo, runWeir } from './lib/weir.mjs';
+import { binary, freePort, repo, runWeir } from './lib/weir.mjs';
 import { everything, startServer, waysThroughWeir } from './lib/world.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-conf-'));

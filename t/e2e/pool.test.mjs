@@ -107,7 +107,7 @@ test('pool: adaptive_turns_to_the_healthy_one_and_shows_its_scores', () =>
 test('pool: the_figures_are_those_of_all_workers_whoever_is_asked', () =>
     scene(
         2,
-        { strategy: 'round_robin', min: 0, max: 8 },
+        { strategy: 'round_robin', min: 0, max: 8, grow_above: 1 },
         async ({ weir, servers }) => {
             servers.forEach(server => (server.mood = 'held'));
             const held = Array.from({ length: 8 }, () => call(weir));

@@ -8,11 +8,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { freePort } from './lib/documents.mjs';
 import { Moody, call, startTeam } from './lib/moody.mjs';
 import { descendants, isAlive, look, run, until } from './lib/process.mjs';
 import { Connection, openSession, request, rpc } from './lib/raw.mjs';
-import { binary, here, renew, startWeir } from './lib/weir.mjs';
+import { binary, freePort, here, renew, startWeir } from './lib/weir.mjs';
 import { node, startServer, waysThroughWeir } from './lib/world.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-seeing-'));
@@ -286,7 +285,7 @@ if (waysThroughWeir.length > 0)
         const servers = [await new Moody().start(), await new Moody().start()];
         const [well, ill] = servers;
         const kept = { transport: 'stdio', command: recorder('stdio'), chain: [{ pool: { min: 0 } }] };
-        const weir = await startTeam(servers, { chain: [{ pool: { min: 0 } }], workers: 2, upstreams: { kept } });
+        const weir = await startTeam(servers, { chain: [{ pool: { min: 0, grow_above: 1 } }], workers: 2, upstreams: { kept } });
         try {
             const linksOf = async ({ name }, upstream = 'team') => (await weir.status()).upstreams[upstream].servers.find(one => one.name === name).links;
             const score = (latency, errors) => ({ total: 0.5 * latency + 0.3 * errors + 0.2, latency, errors, age: 1 });

@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { freePort } from './lib/documents.mjs';
 import { Moody, call, startTeam } from './lib/moody.mjs';
 import { run, start, until } from './lib/process.mjs';
 import { openSession, rpc } from './lib/raw.mjs';
 import { startOnTerminal } from './lib/terminal.mjs';
-import { binary } from './lib/weir.mjs';
+import { binary, freePort } from './lib/weir.mjs';
 import { demo } from './lib/world.mjs';
 
 const chain = [{ breaker: { failure_threshold: 2 } }, { pool: { min: 0, max: 4 } }];

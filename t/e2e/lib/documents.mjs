@@ -1,7 +1,6 @@
 // What the tree tells people to write: the fenced blocks of README.md, and the files of conf/.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import { repo } from './weir.mjs';
 
@@ -30,13 +29,4 @@ export function edited(text, ...pairs) {
         text = after;
     }
     return text;
-}
-
-/* A port that nobody listens on now. */
-export async function freePort() {
-    const server = net.createServer().listen(0, '127.0.0.1');
-    await new Promise(resolve => server.once('listening', resolve));
-    const { port } = server.address();
-    await new Promise(resolve => server.close(resolve));
-    return port;
 }

@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { request, rpc } from './raw.mjs';
-import { startWeir } from './weir.mjs';
+import { freePort, startWeir } from './weir.mjs';
 
 const answer = id => JSON.stringify({ jsonrpc: '2.0', id, result: { resultType: 'complete', content: [] } });
 
@@ -19,7 +19,8 @@ export class Moody {
     held = [];
     #sockets = new Set();
 
-    async start(port = 0) {
+    async start(port) {
+        port ??= await freePort(); // it is the same when the server comes back
         this.server = createServer((asked, reply) => this.#serve(asked, reply));
         this.server.keepAliveTimeout = 600_000;
         this.server.on('connection', socket => {

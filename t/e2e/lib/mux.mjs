@@ -1,6 +1,7 @@
 // framing mux by hand: frames, records and words (modules/tcp/mux.h), for a peer that says what no weir would say.
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import { freePort } from './weir.mjs';
 
 export const word = { hello: 0x01, ping: 0x02, pong: 0x03, leave: 0x04, open: 0x10, credit: 0x11, cancel: 0x12, head: 0x20, data: 0x21, end: 0x22, fail: 0x23 };
 const MARK = 0x01;
@@ -104,7 +105,8 @@ export class Inner {
     checks = 0; // of the edge's own
     links = new Set();
 
-    async start(port = 0) {
+    async start(port) {
+        port ??= await freePort(); // it is the same when the weir comes back
         this.server = net.createServer(socket => this.#meet(socket)).listen(port, '127.0.0.1');
         await new Promise(resolve => this.server.once('listening', resolve));
         this.port = this.server.address().port;

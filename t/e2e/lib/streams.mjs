@@ -3,6 +3,7 @@
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { WebSocketServer } from 'ws';
+import { freePort } from './weir.mjs';
 
 const result = id => ({ jsonrpc: '2.0', id, result: { resultType: 'complete', supportedVersions: ['2026-07-28'], capabilities: { tools: {} }, content: [] } });
 
@@ -55,7 +56,8 @@ export class Streamer {
     }
 
     /* A port, or the path of a Unix socket. */
-    async start(at = 0) {
+    async start(at) {
+        at ??= await freePort(); // it is the same when the server comes back
         if (this.kind === 'ws') {
             this.server = new WebSocketServer({ port: at, host: '127.0.0.1', handleProtocols: () => 'mcp' });
             this.server.on('connection', socket => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,6 +80,19 @@ export async function renew(weir) {
     const isOver = () => readies().length > length && workersOf(weir).length === Number(readies().at(-1)[1]);
     await until(isOver, () => `only new workers serve:\n${weir.stderr()}`);
     return old;
+}
+
+/* A port that nobody listens on, for one who says it beforehand. It is none of those that the kernel gives to whoever asks for any, so that
+ * nobody else has it meanwhile. */
+export async function freePort() {
+    for (;;) {
+        const port = 10_000 + Math.floor(Math.random() * 20_000);
+        const server = net.createServer();
+        const isFree = await new Promise(resolve => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+        if (!isFree) continue;
+        await new Promise(resolve => server.close(resolve));
+        return port;
+    }
 }
 
 /* What happens during `play` the only worker finds in one turn of its loop. */

@@ -1,7 +1,6 @@
 // A running weir whose processes can be looked at, hurt, and told to change.
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { descendants, look, start, until } from '../../e2e/lib/process.mjs';
 import { Connection, openSession, request, rpc } from '../../e2e/lib/raw.mjs';
@@ -225,14 +224,7 @@ export async function listen(one) {
     return stream;
 }
 
-/* A port that nobody listens on. */
-export const freePort = () =>
-    new Promise(resolve => {
-        const probe = createServer().listen(0, '127.0.0.1', () => {
-            const { port } = probe.address();
-            probe.close(() => resolve(port));
-        });
-    });
+export { freePort } from '../../e2e/lib/weir.mjs';
 
 export const pidOf = async one => Number(textOf(await call(one, 'pid')));
 export const gone = ({ pid, started }) => look(pid)?.started !== started;

@@ -1,5 +1,6 @@
 // A relay that can be told to go wrong: it stands between weir and a server, and stalls, cuts, or is not there.
 import net from 'node:net';
+import { freePort } from '../../e2e/lib/weir.mjs';
 
 /* Relays what comes to a port of its own to `url`'s. `url` is then where to go through it.
  *
@@ -27,8 +28,8 @@ export async function relay(url) {
         }
     });
     const come = port => new Promise(resolve => server.listen(port, '127.0.0.1', resolve));
-    await come(0);
-    const { port } = server.address();
+    const port = await freePort(); // it is the same when the relay comes back
+    await come(port);
     const cut = () => pairs.forEach(([near, far]) => (near.resetAndDestroy(), far.destroy()));
     return {
         url: `http://127.0.0.1:${port}${target.pathname}`,
