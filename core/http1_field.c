@@ -55,12 +55,18 @@ static const known_t *const by_length[LENGTH_MAX + 1] = {
     [15] = names_15, [16] = names_16, [17] = names_17, [18] = names_18, [19] = names_19, [20] = names_20,
 };
 
+static uint64_t word_of(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
 /* Eight bytes with their letters in lower case, and other bytes the same or not what a name of the tables has: bit 0x20 follows bit
  * 0x40. */
 static uint64_t word_folded(const char *p)
 {
-    uint64_t word;
-    memcpy(&word, p, sizeof(word));
+    uint64_t word = word_of(p);
     return word | (word & UINT64_C(0x4040404040404040)) >> 1;
 }
 
@@ -74,9 +80,9 @@ static bool is_name(weir_slice_t name, const char *lower)
         return i == name.n;
     }
     for (; i + 8 < name.n; i += 8)
-        if (word_folded(name.p + i) != word_folded(lower + i))
+        if (word_folded(name.p + i) != word_of(lower + i))
             return false;
-    return word_folded(name.p + name.n - 8) == word_folded(lower + name.n - 8);
+    return word_folded(name.p + name.n - 8) == word_of(lower + name.n - 8);
 }
 
 weir_field_id_t http1_field_id(weir_slice_t name)
@@ -84,7 +90,7 @@ weir_field_id_t http1_field_id(weir_slice_t name)
     if (name.n > LENGTH_MAX || by_length[name.n] == NULL)
         return WEIR_FIELD_OTHER;
     for (const known_t *known = by_length[name.n]; known->name != NULL; known++)
-        if (weir_lower(name.p[0]) == known->name[0] && is_name(name, known->name))
+        if (is_name(name, known->name))
             return known->id;
     return WEIR_FIELD_OTHER;
 }
@@ -115,8 +121,9 @@ static bool length_read(weir_slice_t text, int64_t *length)
     return true;
 }
 
-/* Several equal lengths are one (RFC 9110 8.6); different ones are two messages in one. */
-static weir_parse_t length_means(weir_head_t *head, weir_slice_t list)
+/* Several equal lengths are one (RFC 9110 8.6); different ones are two messages in one. Apart, so that its frame is not made for
+ * every field. */
+__attribute__((noinline)) static weir_parse_t lengths_mean(weir_head_t *head, weir_slice_t list)
 {
     weir_slice_t element;
     if (list.n == 0 || list.p[list.n - 1] == ',')
@@ -130,17 +137,29 @@ static weir_parse_t length_means(weir_head_t *head, weir_slice_t list)
     return WEIR_PARSE_DONE;
 }
 
+/* Nearly always there is one. */
+static weir_parse_t length_means(weir_head_t *head, weir_slice_t value)
+{
+    if (head->content_length < 0 && length_read(value, &head->content_length))
+        return WEIR_PARSE_DONE;
+    return lengths_mean(head, value);
+}
+
+static bool is_first(const weir_head_t *head, const weir_field_t *field)
+{
+    return field == &head->fields[head->known[field->id]];
+}
+
 weir_parse_t http1_field_means(weir_head_t *head, const weir_field_t *field)
 {
-    bool is_first = field == &head->fields[head->known[field->id]];
     switch (field->id) {
     case WEIR_FIELD_CONTENT_LENGTH:
         return length_means(head, field->value);
     case WEIR_FIELD_TRANSFER_ENCODING:
         head->is_chunked = weir_slice_ieq(field->value, WEIR_LIT("chunked"));
-        return is_first && head->is_chunked ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
+        return is_first(head, field) && head->is_chunked ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
     case WEIR_FIELD_HOST:
-        return is_first ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
+        return is_first(head, field) ? WEIR_PARSE_DONE : WEIR_PARSE_BAD;
     case WEIR_FIELD_EXPECT:
         head->expects_continue = weir_slice_ieq(field->value, WEIR_LIT("100-continue"));
         return WEIR_PARSE_DONE;
