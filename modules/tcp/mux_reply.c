@@ -79,12 +79,14 @@ static int body_out(mux_channel_t *c, const weir_chunk_t *chunks, size_t n)
             result = body_cut(c, chunks[i].bytes, chunks[i].buf);
         return channel_state(c, result);
     }
-    do {
+    if (n == 0) /* the head alone */
+        result = body_write(c, NULL, 0);
+    while (n > 0 && result != WEIR_ECLOSED) {
         size_t some = n < PARTS_MAX - 1 ? n : PARTS_MAX - 1;
         result = body_write(c, chunks, some);
         chunks += some;
         n -= some;
-    } while (n > 0 && result != WEIR_ECLOSED);
+    }
     return channel_state(c, result);
 }
 
