@@ -1,4 +1,4 @@
-/* exchanges.h: all exchanges of a process, and the steps in which exchange.c, forward.c and reply.c share an exchange. */
+/* exchanges.h: all exchanges of a process, and the steps in which exchange.c, forward.c, reply.c and reply_body.c share an exchange. */
 #ifndef EXCHANGES_H
 #define EXCHANGES_H
 

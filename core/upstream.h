@@ -51,8 +51,8 @@ typedef struct upstream {
     server_t *servers; /* the host's view of pub.servers */
     chain_item_t *chain;
     uint32_t nchain;
-    chain_item_t
-        *shadows; /* worker, kept upstream: those that work in the keeper; only asked for their status, and commanded */
+    /* Worker, kept upstream: those that work in the keeper; only asked for their status, and commanded. */
+    chain_item_t *shadows;
     uint32_t nshadows;
     uint32_t state_size;      /* of all modules' per-exchange states */
     lane_chain_t lanes;       /* link modules, for the lanes of its links */
