@@ -13,7 +13,7 @@ import { demo } from './lib/world.mjs';
 
 const text = (chain, { upstream = {}, listener = {} } = {}) => `log: { level: info, file: stderr }
 admin: { listen: "127.0.0.1:0" }
-modules: [http, stdio, pool, batch, compress, codec_lz4]
+modules: [http, stdio, tcp, pool, batch, compress, codec_lz4]
 listeners:
   edge: ${JSON.stringify({ transport: 'http', listen: '127.0.0.1:0', routes: [{ path: '/mcp', upstream: 'demo' }], ...listener })}
 upstreams:
@@ -50,10 +50,13 @@ for (const [name, batch] of [['to the end of the turn', { max_delay: 0 }], ['for
     });
 
 const http = { transport: 'http', command: undefined, servers: [{ url: 'http://127.0.0.1:9/mcp' }] };
+const tcp = { transport: 'tcp', framing: 'length', command: undefined, servers: [{ address: '127.0.0.1:9' }] };
 const refused = {
     'batch before the pool': [['batch', 'pool'], {}, /:7:\d+: upstream demo: batch works on links and must stand after the module that owns them \(pool\)/],
     'two that gather': [['pool', 'batch', 'batch'], {}, /upstream demo: batch stands after batch, and only one module of a chain gathers/],
     'compress towards a child': [['pool', 'compress'], {}, /upstream demo: compress cannot work on transport stdio: a child reads plain lines/],
+    'a codec that is not loaded': [['pool', { compress: { codec: 'zstd' } }], { upstream: tcp }, /upstream demo: .*there is no codec zstd; is codec_zstd in `modules:`\?/],
+    'compress towards lines': [['pool', 'compress'], { upstream: { ...tcp, framing: 'ndjson' } }, /upstream demo: compress cannot work on transport tcp: /],
     'batch towards HTTP': [['pool', 'batch'], { upstream: http }, /upstream demo: batch cannot work on transport http: .*2025-03-26/],
     'batch towards clients of HTTP': [['pool'], { listener: { chain: ['batch'] } }, /listener edge: batch cannot work on transport http: .*2025-03-26/],
     'a pool for clients': [['pool'], { listener: { chain: ['pool'] } }, /listener edge: pool is no link module.*belongs into the chain of an upstream/],
@@ -71,6 +74,29 @@ for (const [name, [chain, more, story]] of Object.entries(refused))
             assert.equal(code, 1);
             assert.match(stderr, story);
         } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+
+for (const framing of ['ndjson', 'length', 'mux'])
+    test(`two_weirs_meet_at_a_unix_socket_over_${framing}`, async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'weir-e2e-'));
+        const path = `unix:${join(folder, 'inner')}`;
+        const top = 'workers: 1\nmodules: [http, tcp, stdio, pool]\n';
+        const inner = await startWeir(`${top}listeners: { door: { transport: tcp, framing: ${framing}, listen: ${JSON.stringify(path)}, routes: [{ path: ${framing === 'mux' ? '/mcp' : '/'}, upstream: demo }] } }
+upstreams: { demo: ${JSON.stringify({ transport: 'stdio', command: demo.stdio, chain: ['pool'] })} }
+`);
+        const edge = await startWeir(`${top}listeners: { edge: { transport: http, listen: "127.0.0.1:0", routes: [{ path: /mcp, upstream: inner }] } }
+upstreams: { inner: ${JSON.stringify({ transport: 'tcp', framing, servers: [{ address: path }], chain: ['pool'] })} }
+`);
+        try {
+            const session = await openSession(edge.url('edge', '/mcp'));
+            const { result } = await session.call('tools/call', { name: 'echo', arguments: { message: 'through a file' } }, 1);
+            assert.match(result.content[0].text, /through a file/);
+            await session.end();
+        } finally {
+            await edge.stop();
+            await inner.stop();
             rmSync(folder, { recursive: true });
         }
     });
