@@ -253,6 +253,13 @@ describe('pool, by the clock', { concurrency: true }, () => {
             assert.equal(only.calls, 6);
         }));
 
+    test('pool: links_of_one_age_do_not_go_together', () =>
+        scene(1, { min: 20, max_age: '10s', health_check: 0 }, async ({ weir, servers: [only] }) => {
+            await until(async () => (await server(weir, only)).idle === 20, 'all are opened at once');
+            const gone = async () => (await server(weir, only)).aged;
+            await until(async () => (await gone()) % 20 > 0, 'some have gone, and others have not');
+        }));
+
     test('pool: it_grows_before_it_must_and_shrinks_when_it_may', () =>
         scene(1, { min: 1, max: 50, shrink_below: 0.5 }, async ({ weir, servers: [only] }) => {
             only.mood = 'held';
