@@ -19,7 +19,7 @@
 #include "timer.h"
 
 /* A text is cut at TEXT_MAX bytes, each of which becomes 6 at most. FIXED_MAX is for what stands around the texts. */
-#define TEXTS 8
+#define TEXTS 9
 #define TEXT_MAX 256u
 #define FIXED_MAX 512u
 #define LINE_ROOM (TEXTS * TEXT_MAX * 6 + FIXED_MAX)
@@ -326,6 +326,7 @@ static char *put_line(char *p, struct access *access, const access_record_t *rec
     p = PUT(p, "\"");
     p = put_word(p, WEIR_LIT(",\"listener\":\""), weir_slice_str(record->listener));
     p = put_member(p, WEIR_LIT(",\"peer\":\""), record->peer, false);
+    p = put_member(p, WEIR_LIT(",\"principal\":\""), record->principal, false);
     p = put_word(p, WEIR_LIT(",\"verb\":\""), verb_word(record->verb));
     p = put_member(p, WEIR_LIT(",\"method\":\""), record->method, true);
     p = put_member(p, WEIR_LIT(",\"name\":\""), record->name, true);

@@ -12,7 +12,7 @@
 typedef struct access_record {
     const char *listener;
     const char *upstream, *server; /* NULL: none */
-    weir_slice_t peer;
+    weir_slice_t peer, principal;
     weir_verb_t verb;
     weir_slice_t method, name; /* JSON-RPC method; tool, prompt or resource */
     weir_slice_t trace;        /* traceparent */

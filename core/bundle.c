@@ -267,6 +267,7 @@ static void member_start(bundle_t *b, const weir_message_t *message)
     member->host = from->host;
     member->target = from->target;
     member->peer = from->peer;
+    member->principal = from->principal;
     member->is_tls = from->is_tls;
     member->authorization = from->authorization;
     member->session_token = from->session_token;

@@ -147,6 +147,7 @@ static void client_free(void *arg)
     free(client->host);
     free(client->target);
     free(client->authorization);
+    free(client->principal);
     free(client);
 }
 
@@ -165,6 +166,7 @@ weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *
     client->host = keep(intro->host);
     client->target = keep(intro->target.n == 0 ? WEIR_LIT("/") : intro->target);
     client->authorization = keep(intro->authorization);
+    client->principal = keep(intro->principal);
     client->again = (weir_timer_t){.fire = client_listen, .arg = client};
     client->burial = (weir_timer_t){.fire = client_free, .arg = client};
     weir_list_init(&client->again.node);
@@ -175,6 +177,13 @@ weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *
         return client;
     client_free(client);
     return NULL;
+}
+
+int client_introduce(weir_client_t *client, weir_slice_t principal)
+{
+    free(client->principal);
+    client->principal = keep(principal);
+    return principal.n > 0 && client->principal == NULL ? WEIR_EFAIL : WEIR_OK;
 }
 
 void client_finish(weir_client_t *client)

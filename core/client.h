@@ -25,6 +25,8 @@
 
 weir_client_t *client_new(weir_listener_t *listener, const weir_client_intro_t *intro,
                           const weir_client_events_t *events, void *owner);
+/* Who it is, when that was not known as it came: before its first message. WEIR_EFAIL: no memory. */
+int client_introduce(weir_client_t *client, weir_slice_t principal);
 void client_message(weir_client_t *client, const weir_chunk_t *message);
 void client_drained(weir_client_t *client);
 /* No more messages will come: when all that was asked is answered, `end` is called. */

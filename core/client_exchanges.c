@@ -63,6 +63,7 @@ exchange_t *client_exchange(weir_client_t *client, weir_verb_t verb)
     pub->is_tls = client->is_tls;
     pub->peer = weir_slice_str(client->peer);
     pub->authorization = weir_slice_str(client->authorization);
+    pub->principal = weir_slice_str(client->principal);
     pub->session_token = client_token(client, pub);
     pub->revision = weir_slice_str(client->revision);
     weir_list_append(&client->exchanges, &ex->of_client);

@@ -30,7 +30,7 @@ struct weir_client {
     bool is_tls, is_paused, cannot_listen;
     bool is_heavy;     /* too much of its requests is in flight */
     bool is_finishing; /* it will ask nothing more */
-    char *peer, *host, *target, *authorization;
+    char *peer, *host, *target, *authorization, *principal;
 };
 
 /* client_exchanges.c */

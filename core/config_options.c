@@ -95,7 +95,9 @@ const weir_option_t conf_tls_options[] = {
      "PEM file: the certificate, then its chain"},
     {"key", WEIR_TYPE_PATH, TLS(key), NULL, 0, 0, NULL, false, "PEM file; absent: in the certificate's file"},
     {"client_ca", WEIR_TYPE_PATH, TLS(client_ca), NULL, 0, 0, NULL, false,
-     "PEM file: clients must show a certificate that one of these has signed, whichever name they ask for"},
+     "PEM file: clients must show a certificate that one of these has signed, whichever name they ask for; it says who "
+     "they "
+     "are (the principal)"},
     {"min_version", WEIR_TYPE_ENUM, TLS(min_version), "1.2", 0, 0, version_names, false, "the oldest TLS to accept"},
     END,
 };

@@ -210,6 +210,7 @@ static void exchange_report(exchange_t *ex, const weir_outcome_t *outcome)
     access_record_t record = {
         .listener = ex->pub.listener->name,
         .peer = ex->pub.peer,
+        .principal = ex->pub.principal,
         .verb = ex->pub.verb,
         .method = weir_slice(note->method, note->method_n),
         .name = weir_slice(note->name, note->name_n),

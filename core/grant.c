@@ -5,6 +5,7 @@
 
 #include "exchanges.h"
 #include "log.h"
+#include "principal.h"
 #include "proc.h"
 #include "session.h"
 #include "token.h"
@@ -89,6 +90,13 @@ static void grant_follow(exchange_t *ex, const token_t *token)
     ex->pub.upstream = &fallback->pub;
 }
 
+/* A token is of use to whoever it was given to, and to nobody else; that of nobody in particular to nobody in particular. */
+static bool grant_is_theirs(const exchange_t *ex, const token_t *token)
+{
+    uint64_t principal;
+    return principal_digest(ex->pub.principal, &principal) && principal == token->principal;
+}
+
 int grant_open(exchange_t *ex)
 {
     weir_slice_t text = ex->pub.session_token;
@@ -99,6 +107,8 @@ int grant_open(exchange_t *ex)
         token_t token;
         if (!token_open(proc->keys, text, &token))
             return grant_refuse(ex, "Mcp-Session-Id is no session of this weir");
+        if (!grant_is_theirs(ex, &token))
+            return grant_refuse(ex, "the session belongs to another principal");
         grant_follow(ex, &token);
         if (token.upstream != ex->upstream->name_hash)
             return grant_refuse(ex, "the session belongs to another upstream");
@@ -115,7 +125,7 @@ static weir_slice_t grant_seal(exchange_t *ex, token_t *token)
     token->upstream = ex->upstream->name_hash;
     token->issued_s = (uint32_t)time(NULL);
     char text[TOKEN_TEXT_MAX];
-    size_t n = token_seal(proc->keys, token, text);
+    size_t n = principal_digest(ex->pub.principal, &token->principal) ? token_seal(proc->keys, token, text) : 0;
     if (n == 0)
         log_write(WEIR_LOG_ERROR, "%s: a session token could not be sealed", ex->upstream->pub.name);
     return n == 0 ? (weir_slice_t){NULL, 0} : keep(ex, weir_slice(text, n));

@@ -5,7 +5,7 @@
 #include "exchange.h"
 
 /* Open the request's token, if there is one, and bind the exchange to what it names. Fails the exchange and returns WEIR_EFAIL
- * when it does not open, belongs to another upstream, or names a server that is gone. */
+ * when it does not open, belongs to another upstream or another principal, or names a server that is gone. */
 int grant_open(exchange_t *ex);
 
 /* A reply's head carries the server's own session id: what the client gets in its place. */

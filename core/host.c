@@ -99,6 +99,7 @@ static const weir_host_t table = {
     .stream_finish = stream_finish,
     .stream_peer = stream_peer,
     .stream_is_tls = stream_is_tls,
+    .stream_principal = stream_principal,
     .stream_connect = link_connect,
     .server_address = server_address,
     .http_request = http1_parse_request,

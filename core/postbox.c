@@ -86,13 +86,16 @@ static bool address_read(weir_slice_t text, address_t *address)
     return true;
 }
 
-/* Who a box is for. A listener's name ends with a NUL, which no Authorization holds. */
-static bool bind_to(const weir_listener_t *listener, weir_slice_t authorization, uint8_t bound[POSTBOX_BOUND_SIZE])
+/* Who a box is for. A listener's name ends with a NUL, which no Authorization holds, and so does that before a principal. */
+static bool bind_to(const weir_listener_t *listener, weir_slice_t authorization, weir_slice_t principal,
+                    uint8_t bound[POSTBOX_BOUND_SIZE])
 {
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     bool is_made = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
                    EVP_DigestUpdate(digest, listener->name, strlen(listener->name) + 1) == 1 &&
                    (authorization.n == 0 || EVP_DigestUpdate(digest, authorization.p, authorization.n) == 1) &&
+                   (principal.n == 0 || (EVP_DigestUpdate(digest, "", 1) == 1 &&
+                                         EVP_DigestUpdate(digest, principal.p, principal.n) == 1)) &&
                    EVP_DigestFinal_ex(digest, bound, NULL) == 1;
     EVP_MD_CTX_free(digest);
     return is_made;
@@ -100,12 +103,12 @@ static bool bind_to(const weir_listener_t *listener, weir_slice_t authorization,
 
 /* ---- boxes ---- */
 
-weir_postbox_t *postbox_open(weir_listener_t *listener, weir_slice_t authorization, weir_postbox_take_fn take,
-                             void *owner)
+weir_postbox_t *postbox_open(weir_listener_t *listener, weir_slice_t authorization, weir_slice_t principal,
+                             weir_postbox_take_fn take, void *owner)
 {
     weir_postbox_t *box = calloc(1, sizeof(*box));
     address_t address = {.worker = (uint16_t)proc->slot, .generation = proc->generation};
-    if (box == NULL || postboxes() == NULL || !bind_to(listener, authorization, box->bound) ||
+    if (box == NULL || postboxes() == NULL || !bind_to(listener, authorization, principal, box->bound) ||
         RAND_bytes(box->key, sizeof(box->key)) != 1 || (box->number = ids_put(&proc->postboxes->boxes, box)) == 0) {
         free(box);
         return NULL;
@@ -181,7 +184,7 @@ static void post_relay(weir_post_t *post, const post_head_t *head, const weir_ch
 }
 
 void post_send(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
-               const weir_chunk_t *message)
+               weir_slice_t principal, const weir_chunk_t *message)
 {
     address_t to;
     post_head_t head = {.from = {proc->slot, proc->generation}};
@@ -189,7 +192,7 @@ void post_send(weir_post_t *post, weir_listener_t *listener, weir_slice_t addres
         post->done(post->arg, WEIR_ECLOSED);
         return;
     }
-    if (!bind_to(listener, authorization, head.bound)) {
+    if (!bind_to(listener, authorization, principal, head.bound)) {
         post->done(post->arg, WEIR_EFAIL);
         return;
     }

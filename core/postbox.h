@@ -8,8 +8,8 @@
  *   worker of the box     POSTED   the keeper passes it on to the sender
  *   keeper                LEFT     a worker has gone; what was on its way there is told so
  *
- * The sender must come by the same listener and with the same Authorization as the client: box and sender make a digest of them,
- * and only the digest travels.
+ * The sender must come by the same listener, with the same Authorization and as the same principal as the client: box and sender make a
+ * digest of them, and only the digest travels.
  */
 #ifndef POSTBOX_H
 #define POSTBOX_H
@@ -39,12 +39,12 @@ typedef struct postboxes postboxes_t;
 void postboxes_free(void);
 
 /* For transports; see weir_host_t. */
-weir_postbox_t *postbox_open(weir_listener_t *listener, weir_slice_t authorization, weir_postbox_take_fn take,
-                             void *owner);
+weir_postbox_t *postbox_open(weir_listener_t *listener, weir_slice_t authorization, weir_slice_t principal,
+                             weir_postbox_take_fn take, void *owner);
 weir_slice_t postbox_address(const weir_postbox_t *box);
 void postbox_close(weir_postbox_t *box);
 void post_send(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
-               const weir_chunk_t *message);
+               weir_slice_t principal, const weir_chunk_t *message);
 void post_forget(weir_post_t *post);
 
 /* What comes over channels of these frames. */

@@ -192,6 +192,12 @@ weir_slice_t stream_peer(const weir_stream_t *s)
     return weir_slice(s->peer, s->peer_len);
 }
 
+weir_slice_t stream_principal(const weir_stream_t *s)
+{
+    stream_check(s);
+    return weir_slice(s->principal, s->principal_len);
+}
+
 bool stream_is_tls(const weir_stream_t *s)
 {
     stream_check(s);

@@ -42,6 +42,7 @@ void stream_close(weir_stream_t *s);
 void stream_finish(weir_stream_t *s);
 weir_slice_t stream_peer(const weir_stream_t *s); /* valid until the next call of stream_peer */
 bool stream_is_tls(const weir_stream_t *s);
+weir_slice_t stream_principal(const weir_stream_t *s);
 uint64_t stream_taken(const weir_stream_t *s);
 uint64_t stream_written(const weir_stream_t *s);
 bool stream_is_untaken(const weir_stream_t *s, uint64_t mark);

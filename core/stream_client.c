@@ -31,6 +31,7 @@ typedef struct visit {
     weir_timer_t go_on;
     uint16_t depth;
     bool is_paused;
+    bool is_introduced;        /* it has spoken, so the TLS before it is done */
     _Alignas(16) char state[]; /* of the framing */
 } visit_t;
 
@@ -117,13 +118,25 @@ static void visit_at_end(visit_t *v)
         visit_close(v);
 }
 
+static void visit_filled(visit_t *v)
+{
+    if (!v->is_introduced && client_introduce(v->client, stream_principal(v->stream)) != WEIR_OK) {
+        log_write(WEIR_LOG_ERROR, "listener %s: no memory for the name of a client; its connection is closed",
+                  v->all->listener->name);
+        visit_close(v);
+        return;
+    }
+    v->is_introduced = true;
+    visit_hand_in(v);
+}
+
 static void on_readable(void *owner)
 {
     visit_t *v = owner;
     v->depth++;
     long n = v->all->framing->fill(v->state, v->stream);
     if (n > 0)
-        visit_hand_in(v);
+        visit_filled(v);
     else if (n != WEIR_EAGAIN)
         visit_at_end(v);
     v->depth--;

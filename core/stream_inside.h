@@ -47,7 +47,7 @@ struct weir_stream {
     bool has_ended : 1;    /* it was the end that was read: the other side has shut its own */
     bool is_pipes : 1;
     bool gathers : 1; /* what is written in one turn leaves together */
-    uint8_t peer_len;
+    uint8_t peer_len, principal_len;
     int wfd;                            /* the same as the one that is read, unless is_pipes */
     struct ev_io io;                    /* reading; connecting and handshaking also use it to wait for room */
     weir_list_t leaving;                /* FINISHING, LINGERING: in proc->leaving */
@@ -58,6 +58,7 @@ struct weir_stream {
     SSL *ssl;                       /* NULL: plain */
     struct dial *dial;              /* until the stream is open */
     char *why;                      /* BROKEN: the reason that is to be told */
+    char *principal;                /* of the client's certificate; NULL: it had to show none */
     weir_timeouts_t *send_timeouts; /* NULL: the other end may take its time */
     uint64_t limit_bytes;
     uint64_t taken_bytes; /* that the kernel has taken */

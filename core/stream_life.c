@@ -93,6 +93,7 @@ static void free_stream(void *arg)
     weir_stream_t *s = arg;
     s->magic = CLOSED_MAGIC;
     free(s->why);
+    free(s->principal);
     free(s);
 }
 

@@ -10,6 +10,7 @@
 #include "address.h"
 #include "dial.h"
 #include "log.h"
+#include "principal.h"
 #include "proc.h"
 #include "stream_inside.h"
 #include "target.h"
@@ -147,6 +148,18 @@ static void handshake_failed(weir_stream_t *s, int ssl_error)
         stream_break(s, "TLS handshake failed: %s", reason);
 }
 
+/* Who has come, for all of its requests. A client that was asked for a certificate and has no name must not pass for one that was
+ * not asked. */
+static int stream_set_principal(weir_stream_t *s)
+{
+    char text[WEIR_PRINCIPAL_MAX + 1];
+    X509 *certificate = SSL_get0_peer_certificate(s->ssl);
+    size_t n = certificate == NULL ? 0 : principal_of(certificate, text);
+    s->principal = n == 0 ? NULL : strndup(text, n);
+    s->principal_len = s->principal == NULL ? 0 : (uint8_t)n;
+    return s->principal == NULL ? WEIR_EFAIL : WEIR_OK;
+}
+
 static void handshake(weir_stream_t *s)
 {
     ERR_clear_error();
@@ -158,6 +171,8 @@ static void handshake(weir_stream_t *s)
         stream_wait_for(s, ssl_error == SSL_ERROR_WANT_READ ? EV_READ : EV_WRITE);
     else if (done != 1)
         handshake_failed(s, ssl_error);
+    else if (tls_is_verified(s->ssl) && stream_set_principal(s) != WEIR_OK)
+        stream_break(s, "no memory for the client's name");
     else if (tls_check_pin(s->ssl, &err) != WEIR_OK)
         stream_break(s, "cannot connect to %s (%.*s): %s", dialled_name(s), s->peer_len, s->peer, err.text);
     else

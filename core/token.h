@@ -20,7 +20,7 @@ typedef struct token {
     uint64_t upstream;  /* hash of its name */
     uint32_t server;    /* hash of the server's name; 0 when the session is kept */
     uint32_t issued_s;  /* Unix time */
-    uint64_t principal; /* of the client; 0: nobody in particular */
+    uint64_t principal; /* digest of the client's; see principal.h; 0: nobody in particular */
     bool is_kept;       /* the session lives in a keeper */
     uint8_t keeper;     /* which */
     uint8_t version;    /* negotiated; see token_version() */

@@ -124,6 +124,9 @@ struct weir_buf {
     uint32_t refs;
 };
 
+/* The longest principal, in bytes; see `principal` below. */
+#define WEIR_PRINCIPAL_MAX 255
+
 #define WEIR_EXCHANGE_MAGIC 0x45584348u
 struct weir_exchange {
     uint32_t magic;
@@ -151,6 +154,12 @@ struct weir_exchange {
     weir_slice_t authorization; /* of a client without a head: the Authorization it came with, empty: none */
     weir_slice_t host, target;  /* of a client without a head: where it goes */
     bool is_checkup;            /* weir's own question whether the server is well */
+    /* Who the client is, as the certificate says that it has shown to a listener with `client_ca`, here or at an edge that this weir
+     * believes: a kind, a colon and a name, in printable ASCII, of WEIR_PRINCIPAL_MAX bytes at most. "uri:spiffe://example.org/agent",
+     * "dns:agent.example.org", "subject:CN=agent,O=Example"; of a name that is too long for that, "uri-sha256:" and so on, with 64
+     * hexadecimal digits. Compare all of it. Empty: nobody in particular; never taken from anything that a client may write itself.
+     * Set by the accept side, good to the end of the exchange. */
+    weir_slice_t principal;
 };
 
 typedef enum weir_link_state {

@@ -84,6 +84,7 @@ typedef struct weir_client_intro {
     weir_slice_t host, target;  /* what routes look at; an empty target is "/" */
     weir_slice_t authorization; /* goes to servers over HTTP; empty: none */
     bool is_tls;
+    weir_slice_t principal; /* of its certificate (stream_principal); empty: nobody in particular */
 } weir_client_intro_t;
 
 /* What the host wants of the transport. `owner` is what it gave to client_new(). */
@@ -347,14 +348,14 @@ typedef struct weir_host {
     void (*link_retire)(weir_link_t *link, const char *why);
 
     /* Postboxes; see postbox.h. postbox_open: NULL when there is no memory or a bound is reached; the client came by this listener
-     * with this Authorization (empty: none), and so must whoever posts. The address is the box's as long as it is open. post_send:
+     * with this Authorization and this principal (empty: none), and so must whoever posts. The address is the box's as long as it is open. post_send:
      * `done` follows once, maybe before it returns; the message is needed until then at the longest. */
-    weir_postbox_t *(*postbox_open)(weir_listener_t *listener, weir_slice_t authorization, weir_postbox_take_fn take,
-                                    void *owner);
+    weir_postbox_t *(*postbox_open)(weir_listener_t *listener, weir_slice_t authorization, weir_slice_t principal,
+                                    weir_postbox_take_fn take, void *owner);
     weir_slice_t (*postbox_address)(const weir_postbox_t *box);
     void (*postbox_close)(weir_postbox_t *box); /* NULL is fine */
     void (*post_send)(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
-                      const weir_chunk_t *message);
+                      weir_slice_t principal, const weir_chunk_t *message);
     void (*post_forget)(weir_post_t *post);
 
     /* From now on small writes of one turn of the loop leave together at its end: for streams that carry many messages. */
@@ -412,6 +413,10 @@ typedef struct weir_host {
     /* Bytes that were written to a stream, of which the kernel has those up to stream_taken(): what was written after it said N has
      * not left while stream_taken() is no more than N, and does not leave once the stream is closed. */
     uint64_t (*stream_written)(const weir_stream_t *s);
+
+    /* Who the client at the other end of an accepted stream is, as its certificate says; see `principal` of weir_exchange_t. Known from
+     * the first `readable` on; empty: it had to show none. Good as long as the stream. */
+    weir_slice_t (*stream_principal)(const weir_stream_t *s);
 } weir_host_t;
 
 /* The head of a reply to the client. */

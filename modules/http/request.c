@@ -104,6 +104,8 @@ static weir_exchange_t *request_exchange(client_t *c)
     c->ex = ex;
     ex->peer = host->stream_peer(c->stream);
     ex->is_tls = host->stream_is_tls(c->stream);
+    if (ex->is_tls)
+        ex->principal = host->stream_principal(c->stream);
     if (c->buf != NULL) {
         host->buf_ref(c->buf);
         ex->body.buf = c->buf;

@@ -193,6 +193,7 @@ void request_refuse(visit_t *v, const weir_head_t *head, weir_reason_t reason, c
     }
     ex->peer = host->stream_peer(v->stream);
     ex->is_tls = host->stream_is_tls(v->stream);
+    ex->principal = host->stream_principal(v->stream);
     ex->head = head;
     if (v->message.bytes.n > 0) {
         ex->message.bytes = v->message.bytes;
@@ -255,5 +256,5 @@ void request_post(visit_t *v)
     v->post.done = on_posted;
     v->post.arg = v;
     v->edge->host->post_send(&v->post, v->edge->listener, weir_slice(v->address, v->address_n),
-                             weir_slice_str(v->authorization), &v->message);
+                             weir_slice_str(v->authorization), v->edge->host->stream_principal(v->stream), &v->message);
 }

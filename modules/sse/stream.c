@@ -87,8 +87,9 @@ static bool stream_make(visit_t *v, const weir_head_t *head)
         .target = head->target,
         .authorization = weir_head_value(head, WEIR_FIELD_AUTHORIZATION),
         .is_tls = host->stream_is_tls(v->stream),
+        .principal = host->stream_principal(v->stream),
     };
-    v->box = host->postbox_open(v->edge->listener, intro.authorization, box_take, v);
+    v->box = host->postbox_open(v->edge->listener, intro.authorization, intro.principal, box_take, v);
     if (v->box != NULL)
         v->client = host->client_new(v->edge->listener, &intro, &client_events, v);
     return v->client != NULL;

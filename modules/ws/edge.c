@@ -210,6 +210,7 @@ static void visit_open(visit_t *v, const weir_head_t *head, weir_slice_t rest)
         .target = head->target,
         .authorization = weir_head_value(head, WEIR_FIELD_AUTHORIZATION),
         .is_tls = host->stream_is_tls(v->stream),
+        .principal = host->stream_principal(v->stream),
     };
     v->client = host->client_new(v->edge->listener, &intro, &client_events, v);
     if (v->client == NULL || socket_open(&v->socket, host, v->stream, false, is_deflated ? v->edge->deflater : NULL,
