@@ -118,6 +118,23 @@ static void channel_detach(exchange_t *ex)
     ex->channel = NULL;
 }
 
+/* Who the client is, where it matters; empty: it does not. An address is shorter than a byte can say, and so is a principal. */
+static weir_slice_t channel_names(const exchange_t *ex, char room[2 * (1 + UINT8_MAX)])
+{
+    weir_slice_t names[] = {ex->pub.principal, ex->pub.peer};
+    size_t n = 0;
+    if (ex->has_session || (names[0].n == 0 && ex->upstream->pub.nservers < 2))
+        return weir_slice(NULL, 0);
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = names[i].n <= UINT8_MAX ? names[i].n : 0;
+        room[n++] = (char)length;
+        if (length > 0)
+            memcpy(room + n, names[i].p, length);
+        n += length;
+    }
+    return weir_slice(room, n);
+}
+
 static void channel_send(exchange_t *ex)
 {
     if (ex->upstream->pub.nservers == 1)
@@ -143,19 +160,22 @@ static void channel_send(exchange_t *ex)
     places_t places;
     bool is_scanned =
         ex->pub.verb == WEIR_VERB_MESSAGE && places_of(&ex->pub.message.envelope, ex->pub.body.bytes, &places);
+    char room[2 * (1 + UINT8_MAX)];
+    weir_slice_t names = channel_names(ex, room);
     frame_t frame = {
         .word = FRAME_CALL,
         .flags = (ex->has_session ? FRAME_HAS_SESSION : 0) | (is_mirrored ? FRAME_MIRRORED : 0) |
-                 (is_scanned ? FRAME_SCANNED : 0),
+                 (is_scanned ? FRAME_SCANNED : 0) | (names.n > 0 ? FRAME_NAMED : 0),
         .arg = (uint16_t)(ex->pub.verb | ex->pub.era << 8),
         .id = ex->channel_id,
         .extra = (uint32_t)extra.n,
     };
     weir_chunk_t parts[] = {{.bytes = weir_slice((const char *)&head, sizeof(head))},
                             {.bytes = weir_slice((const char *)&places, is_scanned ? sizeof(places) : 0)},
+                            {.bytes = names},
                             {.bytes = extra},
                             ex->pub.body};
-    wire_write(&channel->wire, &frame, parts, 4);
+    wire_write(&channel->wire, &frame, parts, 5);
 }
 
 /* Its exchange has ended here. */

@@ -7,6 +7,7 @@
  *   CALL     worker  verb, era  call head, last event id, message                serve this
  *                               MIRRORED: fields (param.h) in the place of the last event id
  *                               SCANNED: places (places.h) behind the call head
+ *                               NAMED: principal and address of the client, a byte for the length before each, behind these
  *   CANCEL   worker  reason     -                                                its exchange has ended; nobody waits
  *   PAUSE    worker  1 or 0     -                                                the client is full, takes bytes again
  *   SESSION  keeper  -          session id, negotiated revision                  the reply grants this session
@@ -42,6 +43,7 @@ typedef enum frame_word {
 #define FRAME_HAS_SESSION 0x2u /* CALL: of a session */
 #define FRAME_MIRRORED 0x4u    /* CALL: its client repeats parameters in fields of its head */
 #define FRAME_SCANNED 0x8u     /* CALL: what the worker has found in the message comes with it */
+#define FRAME_NAMED 0x10u      /* CALL: who the client is comes with it, for a choice among servers */
 
 typedef struct frame {
     uint32_t n; /* bytes of payload */

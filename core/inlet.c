@@ -211,35 +211,62 @@ static bool inlet_read_message(weir_message_t *message, const frame_t *frame, we
     return message_scan(message->bytes, &message->envelope) == WEIR_SCAN_OK;
 }
 
+/* A byte for the length, then so many. False: there are not so many. */
+static bool name_size(weir_slice_t rest, size_t *size)
+{
+    *size = rest.n == 0 ? 0 : 1 + (size_t)(uint8_t)*rest.p;
+    return *size > 0 && *size <= rest.n;
+}
+
+/* Who the client is, at the beginning of `rest`, which is left without it. Kept for as long as the exchange lives. */
+static bool inlet_read_names(weir_exchange_t *pub, weir_slice_t *rest)
+{
+    size_t principal, peer;
+    if (!name_size(*rest, &principal) || !name_size(weir_slice(rest->p + principal, rest->n - principal), &peer))
+        return false;
+    char *names = exchange_alloc(pub, principal + peer);
+    if (names == NULL)
+        return false;
+    memcpy(names, rest->p, principal + peer);
+    pub->principal = weir_slice(names + 1, principal - 1);
+    pub->peer = weir_slice(names + principal + 1, peer - 1);
+    *rest = weir_slice(rest->p + principal + peer, rest->n - principal - peer);
+    return true;
+}
+
 static void inlet_call(inlet_t *inlet, const frame_t *frame, weir_slice_t payload)
 {
     call_head_t head;
     weir_slice_t places = weir_slice(payload.p + sizeof(head), frame->flags & FRAME_SCANNED ? sizeof(places_t) : 0);
-    if (payload.n < sizeof(head) + places.n || payload.n - sizeof(head) - places.n < frame->extra)
+    if (payload.n < sizeof(head) + places.n)
         return;
+    weir_slice_t rest = weir_slice(places.p + places.n, payload.n - sizeof(head) - places.n);
     memcpy(&head, payload.p, sizeof(head));
     weir_exchange_t *pub = exchange_new((weir_listener_t *)&inlet_listener, inlet);
     if (pub == NULL)
         return;
     exchange_t *ex = exchange_of(pub);
     ex->channel_id = frame->id;
+    if (!inlet_place(inlet, ex)) {
+        exchange_end(ex, WEIR_REASON_INTERNAL);
+        return;
+    }
     ex->upstream = upstream_by_digest(head.upstream);
     pub->verb = frame->arg & 0xff;
     pub->era = frame->arg >> 8;
-    weir_slice_t extra = weir_slice(places.p + places.n, frame->extra);
+    if (((frame->flags & FRAME_NAMED) && !inlet_read_names(pub, &rest)) || rest.n < frame->extra) {
+        exchange_fail(pub, WEIR_REASON_INTERNAL, "no memory for a request, or what a worker sent breaks off");
+        return;
+    }
+    weir_slice_t extra = weir_slice(rest.p, frame->extra);
     ex->is_mirrored = frame->flags & FRAME_MIRRORED;
     if (ex->is_mirrored)
         ex->fields = extra;
     else
         pub->last_event_id = extra;
-    const char *begin = extra.p + extra.n;
-    pub->message.bytes = weir_slice(begin, payload.n - (size_t)(begin - payload.p));
+    pub->message.bytes = weir_slice(rest.p + extra.n, rest.n - extra.n);
     pub->body = (weir_chunk_t){.bytes = pub->message.bytes, .buf = inlet->wire.in};
     buf_ref(inlet->wire.in);
-    if (!inlet_place(inlet, ex)) {
-        exchange_end(ex, WEIR_REASON_INTERNAL);
-        return;
-    }
     if (pub->verb == WEIR_VERB_MESSAGE && !inlet_read_message(&pub->message, frame, places)) {
         exchange_fail(pub, WEIR_REASON_NOT_JSONRPC, "the message is no JSON-RPC message");
         return;

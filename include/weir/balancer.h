@@ -49,7 +49,7 @@ static inline weir_score_t weir_load_score(const weir_load_t *load)
 typedef enum weir_hash_by {
     WEIR_HASH_SESSION,   /* Mcp-Session-Id; without one, the client's address */
     WEIR_HASH_HEADER,    /* a field of the request's head; without it, the same */
-    WEIR_HASH_PRINCIPAL, /* who the client says it is (Authorization); without it, the same */
+    WEIR_HASH_PRINCIPAL, /* of its certificate; without one, its Authorization; without that, the same */
 } weir_hash_by_t;
 
 typedef struct weir_balancing {

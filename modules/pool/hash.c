@@ -41,15 +41,20 @@ static weir_slice_t field_named(const weir_head_t *head, weir_slice_t name)
     return weir_slice(NULL, 0);
 }
 
+static weir_slice_t authorization_of(const weir_exchange_t *ex)
+{
+    return ex->head == NULL ? ex->authorization : weir_head_value(ex->head, WEIR_FIELD_AUTHORIZATION);
+}
+
 static weir_slice_t hash_key(const hash_t *h, const weir_exchange_t *ex)
 {
     weir_slice_t key = {NULL, 0};
     if (h->by == WEIR_HASH_SESSION)
         key = ex->session_token;
-    else if (ex->head != NULL && h->by == WEIR_HASH_HEADER)
-        key = field_named(ex->head, h->header);
+    else if (h->by == WEIR_HASH_PRINCIPAL)
+        key = ex->principal.n > 0 ? ex->principal : authorization_of(ex);
     else if (ex->head != NULL)
-        key = weir_head_value(ex->head, WEIR_FIELD_AUTHORIZATION);
+        key = field_named(ex->head, h->header);
     return key.n > 0 ? key : ex->peer;
 }
 

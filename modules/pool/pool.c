@@ -223,9 +223,9 @@ static const weir_option_t pool_options[] = {
      .offset = AT(hash_by),
      .fallback = "session",
      .names = hash_words,
-     .doc =
-         "of strategy hash: what goes to the same server: a session, what a header says, or who authenticates alike; "
-         "where there is none of it, the client's address"},
+     .doc = "of strategy hash: what goes to the same server: a session, what a header says, or a principal (who the "
+            "client's certificate says it is; without one, whoever has the same Authorization); where there is none of "
+            "it, the client's address"},
     {.name = "hash_header", .type = WEIR_TYPE_STRING, .offset = AT(hash_header), .doc = "of hash_by: header: its name"},
     {.name = "min",
      .type = WEIR_TYPE_INT,

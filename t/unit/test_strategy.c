@@ -290,6 +290,26 @@ static void a_key_stays_where_it_is_and_keys_spread_evenly(void **state)
     end();
 }
 
+/* The certificate says who it is; without one the Authorization does, of a head or of a client without one, and then the address. */
+static void by_principal_the_certificate_counts_then_the_authorization_then_the_address(void **state)
+{
+    (void)state;
+    const hash_t by = {.by = WEIR_HASH_PRINCIPAL};
+    static weir_head_t head;
+    memset(head.known, 0xff, sizeof(head.known));
+    weir_exchange_t ex = {.peer = WEIR_LIT("10.0.0.9"), .session_token = WEIR_LIT("token")};
+    assert_true(weir_slice_eq(hash_key(&by, &ex), WEIR_LIT("10.0.0.9")));
+    ex.authorization = WEIR_LIT("Bearer a");
+    assert_true(weir_slice_eq(hash_key(&by, &ex), WEIR_LIT("Bearer a")));
+    ex.head = &head;
+    assert_true(weir_slice_eq(hash_key(&by, &ex), WEIR_LIT("10.0.0.9")));
+    head.known[WEIR_FIELD_AUTHORIZATION] = 0;
+    head.fields[head.nfields++] = (weir_field_t){.id = WEIR_FIELD_AUTHORIZATION, .value = WEIR_LIT("Bearer b")};
+    assert_true(weir_slice_eq(hash_key(&by, &ex), WEIR_LIT("Bearer b")));
+    ex.principal = WEIR_LIT("dns:a");
+    assert_true(weir_slice_eq(hash_key(&by, &ex), WEIR_LIT("dns:a")));
+}
+
 static void a_server_more_moves_only_the_keys_that_it_gets(void **state)
 {
     (void)state;
@@ -342,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_server_that_fails_is_left_alone_by_peak_ewma),
         cmocka_unit_test(many_do_not_rush_to_a_server_that_nobody_knows),
         cmocka_unit_test(a_key_stays_where_it_is_and_keys_spread_evenly),
+        cmocka_unit_test(by_principal_the_certificate_counts_then_the_authorization_then_the_address),
         cmocka_unit_test(a_server_more_moves_only_the_keys_that_it_gets),
         cmocka_unit_test(twice_the_weight_is_twice_the_keys),
         cmocka_unit_test(without_a_session_the_client_is_the_key),
