@@ -8,6 +8,7 @@ typedef struct edge_options {
     int framing;
     uint64_t max_message, buffer_limit, send_timeout_ms, idle_timeout_ms;
     int64_t max_channels;
+    weir_strings_t edges;
 } edge_options_t;
 
 typedef struct edge {
@@ -15,6 +16,18 @@ typedef struct edge {
     weir_stream_clients_t clients;
     mux_house_t *mux; /* of framing mux: clients are links of other weirs */
 } edge_t;
+
+/* A name without its kind would never be anybody's. */
+static int edges_check(const edge_options_t *o, weir_error_t *err)
+{
+    if (o->framing != FRAMING_MUX && o->edges.count > 0)
+        return weir_error(err, "tcp: edges: only links of framing: mux carry the clients of others");
+    for (size_t i = 0; i < o->edges.count; i++)
+        if (strcmp(o->edges.items[i], "any") != 0 && strchr(o->edges.items[i], ':') == NULL)
+            return weir_error(err, "tcp: edges: %s is no principal; one has its kind before it, as in dns:%s, or any",
+                              o->edges.items[i], o->edges.items[i]);
+    return WEIR_OK;
+}
 
 static int edge_mux(edge_t *edge, const edge_options_t *o, weir_error_t *err)
 {
@@ -24,6 +37,7 @@ static int edge_mux(edge_t *edge, const edge_options_t *o, weir_error_t *err)
         .send_timeout_ms = o->send_timeout_ms,
         .idle_timeout_ms = o->idle_timeout_ms,
         .max_channels = o->max_channels,
+        .edges = o->edges,
     };
     edge->mux = mux_house_new(edge->host, edge->clients.listener, &bounds, err);
     return edge->mux == NULL ? WEIR_EFAIL : WEIR_OK;
@@ -32,6 +46,8 @@ static int edge_mux(edge_t *edge, const edge_options_t *o, weir_error_t *err)
 static void *edge_create(const weir_host_t *host, weir_listener_t *listener, const void *options, weir_error_t *err)
 {
     const edge_options_t *o = options;
+    if (edges_check(o, err) != WEIR_OK)
+        return NULL;
     edge_t *edge = calloc(1, sizeof(*edge));
     if (edge == NULL) {
         (void)weir_error(err, "tcp: no memory for a listener");
@@ -112,6 +128,11 @@ static const weir_option_t edge_options[] = {
      "of framing mux: exchanges that one link carries at a time; more wait at the other weir"},
     {"idle_timeout", WEIR_TYPE_DURATION, OPT(idle_timeout_ms), "90s", 10, 86400000, NULL, false,
      "of framing mux: how long the other weir may say nothing, and send no PING either (its ping_interval)"},
+    {"edges", WEIR_TYPE_STRINGS, OPT(edges), NULL, 0, 0, NULL, false,
+     "of framing mux: the other weirs whose word is taken for who their clients are, by what their certificates say "
+     "(\"dns:edge.example\"; see principals), or any: whoever has a certificate of `client_ca`. Without it, and for "
+     "all "
+     "others, a client is nobody in particular here"},
     {.name = NULL},
 };
 

@@ -14,7 +14,7 @@
  *   PING    edge   0        -                                                        are you there
  *   PONG    inner  0        -                                                        yes
  *   LEAVE   inner  0        -                                                        open no more channels here
- *   OPEN    edge   free     flags, session, where, who, head, message                serve this
+ *   OPEN    edge   free     flags, session, where, who, principal, head, message     serve this
  *   CREDIT  edge   open     bytes                                                    so many of the reply were taken
  *   CANCEL  edge   open     -                                                        nobody waits for it any more
  *   HEAD    inner  open     status, length, fields, the first bytes of the body      the reply begins
@@ -47,6 +47,9 @@
  *   OPEN             CREDIT                    OPEN       goes on when less than half of the window is under way
  *   OPEN             reply_end, fail           -          END, FAIL
  *   OPEN             CANCEL, the link breaks   -          exchange_abandon
+ *
+ * Who a client is (its principal) the edge knows, and the inner weir has only its word for it. It takes the word of a link whose own
+ * certificate names one of the listener's `edges`; on any other its clients are nobody in particular, and never the edge itself.
  *
  * A health check (flag) is answered by the inner weir itself, by an empty reply: it asks after the weir, not after its servers.
  *
@@ -121,7 +124,7 @@ typedef struct mux_open {
     weir_verb_t verb;
     weir_era_t era;
     bool is_tls, has_head, is_checkup;
-    weir_slice_t session, peer, target;
+    weir_slice_t session, peer, target, principal;
     weir_slice_t host, last_event_id, authorization, revision; /* of a client without a head */
 } mux_open_t;
 

@@ -166,17 +166,54 @@ static int link_refuse(mux_link_t *link, const weir_error_t *err)
 
 /* ---- OPEN ---- */
 
+static bool exchange_keep(mux_channel_t *c, weir_slice_t *to, weir_slice_t from)
+{
+    char *copy = c->link->house->host->exchange_alloc(c->ex, from.n);
+    if (copy == NULL)
+        return false;
+    if (from.n > 0)
+        memcpy(copy, from.p, from.n);
+    *to = weir_slice(copy, from.n);
+    return true;
+}
+
+/* Whose word is taken is the configuration's to say: whoever may connect could name any client. */
+static bool link_is_believed(const mux_link_t *link, weir_slice_t principal)
+{
+    const weir_strings_t *edges = &link->house->bounds.edges;
+    for (size_t i = 0; i < edges->count && principal.n > 0; i++) {
+        weir_slice_t edge = weir_slice_str(edges->items[i]);
+        if (weir_slice_eq(edge, principal) || weir_slice_eq(edge, WEIR_LIT("any")))
+            return true;
+    }
+    return false;
+}
+
+/* Said once for each link. */
+static void link_doubt(mux_link_t *link)
+{
+    const weir_host_t *host = link->house->host;
+    weir_slice_t peer = host->stream_peer(link->stream), principal = host->stream_principal(link->stream);
+    if (link->is_doubted)
+        return;
+    link->is_doubted = true;
+    host->log(WEIR_LOG_INFO,
+              "tcp: the link from %.*s says who its clients are and is not believed: %s%.*s (see `edges` and "
+              "`client_ca` of the listener)",
+              WEIR_FMT(peer), principal.n == 0 ? "it had to show no certificate" : "it is ", WEIR_FMT(principal));
+}
+
 /* What outlives the request is copied; all else lies in the record's buffer, which the exchange has a reference to. */
 static bool exchange_fill(mux_channel_t *c, const mux_open_t *open, const weir_chunk_t *record, weir_slice_t message)
 {
     const weir_host_t *host = c->link->house->host;
     weir_exchange_t *ex = c->ex;
-    char *peer = host->exchange_alloc(ex, open->peer.n);
-    if (peer == NULL)
+    if (!exchange_keep(c, &ex->peer, open->peer))
         return false;
-    if (open->peer.n > 0)
-        memcpy(peer, open->peer.p, open->peer.n);
-    ex->peer = weir_slice(peer, open->peer.n);
+    if (open->principal.n > 0 && !c->link->is_believed)
+        link_doubt(c->link);
+    else if (open->principal.n > 0 && !exchange_keep(c, &ex->principal, open->principal))
+        return false;
     ex->verb = open->verb;
     ex->era = open->era;
     ex->is_tls = open->is_tls;
@@ -288,6 +325,7 @@ static int on_hello(mux_link_t *link, mux_in_t *in, weir_error_t *err)
     if (link->has_greeted)
         return weir_error(err, "a second HELLO");
     link->has_greeted = true;
+    link->is_believed = link_is_believed(link, link->house->host->stream_principal(link->stream));
     mux_count(link->house, MUX_LINKS, 1);
     link->max_message = theirs.max_message > WINDOW_LEAST ? theirs.max_message : WINDOW_LEAST;
     link->window = theirs.window > WINDOW_LEAST ? theirs.window : WINDOW_LEAST;

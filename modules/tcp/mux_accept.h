@@ -10,6 +10,7 @@ typedef struct mux_house mux_house_t;
 typedef struct mux_bounds {
     uint64_t max_message, buffer_limit, send_timeout_ms, idle_timeout_ms;
     int64_t max_channels;
+    weir_strings_t edges; /* principals that are believed who their clients are; "any": whoever has one */
 } mux_bounds_t;
 
 mux_house_t *mux_house_new(const weir_host_t *host, weir_listener_t *listener, const mux_bounds_t *bounds,

@@ -166,6 +166,7 @@ static void open_make(target_t *target, const weir_exchange_t *ex)
         .session = ex->server_session,
         .peer = ex->peer,
         .target = ex->head == NULL ? ex->target : ex->head->target,
+        .principal = ex->principal,
         .host = ex->host,
         .last_event_id = ex->last_event_id,
         .authorization = ex->authorization,

@@ -27,6 +27,8 @@ struct mux_link {
     weir_stream_t *stream; /* NULL: gone */
     frames_t frames;
     bool has_greeted, is_full;
+    bool is_believed; /* who its clients are */
+    bool is_doubted;  /* it has said so, and was not believed */
     uint16_t depth;
     uint64_t max_message, window; /* as the other weir has said */
     weir_timer_t idle;

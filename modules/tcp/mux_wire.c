@@ -371,16 +371,29 @@ int mux_in_hello(mux_in_t *in, mux_hello_t *hello, weir_error_t *err)
 #define OPEN_TLS 0x10u
 #define OPEN_HEAD 0x20u
 #define OPEN_CHECK 0x40u
+#define OPEN_PRINCIPAL 0x80u
+
+/* As every weir writes it; see `principal` of weir_exchange_t. */
+static bool is_principal(weir_slice_t text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < ' ' || text.p[i] > '~')
+            return false;
+    return text.n > 0 && text.n <= WEIR_PRINCIPAL_MAX;
+}
 
 void mux_out_open(mux_out_t *out, const mux_open_t *open, const weir_head_t *head, bool is_read_here)
 {
     unsigned flags = (unsigned)open->verb | (unsigned)open->era << OPEN_ERA_SHIFT | (open->is_tls ? OPEN_TLS : 0) |
-                     (head != NULL ? OPEN_HEAD : 0) | (open->is_checkup ? OPEN_CHECK : 0);
+                     (head != NULL ? OPEN_HEAD : 0) | (open->is_checkup ? OPEN_CHECK : 0) |
+                     (open->principal.n > 0 ? OPEN_PRINCIPAL : 0);
     mux_out_byte(out, MUX_OPEN);
     mux_out_byte(out, (uint8_t)flags);
     mux_out_text(out, open->session);
     mux_out_text(out, open->peer);
     mux_out_text(out, open->target);
+    if (open->principal.n > 0)
+        mux_out_text(out, open->principal);
     if (head == NULL) {
         mux_out_text(out, open->host);
         mux_out_text(out, open->last_event_id);
@@ -410,6 +423,10 @@ int mux_in_open(mux_in_t *in, mux_open_t *open, weir_head_t *head, weir_error_t 
     open->session = mux_in_text(in);
     open->peer = mux_in_text(in);
     open->target = mux_in_text(in);
+    if (flags & OPEN_PRINCIPAL) {
+        open->principal = mux_in_text(in);
+        in->is_broken = in->is_broken || !is_principal(open->principal);
+    }
     if (open->has_head) {
         fields_in(in, head);
         head_begin(head, -1);

@@ -253,6 +253,7 @@ static const mux_open_t asked = {
     .is_tls = true,
     .session = {"token", 5},
     .peer = {"10.0.0.1", 8},
+    .principal = {"subject:CN=agent,O=Example", 26},
     .target = {"/mcp?x=1", 8},
     .host = {"h", 1},
     .last_event_id = {"3/17", 4},
@@ -289,6 +290,7 @@ static void a_head_goes_on_without_what_belongs_to_one_connection(void **state)
     assert_true(open.has_head && open.is_tls && open.verb == WEIR_VERB_LISTEN && open.era == WEIR_ERA_LEGACY);
     IS(open.session, "token");
     IS(open.peer, "10.0.0.1");
+    IS(open.principal, "subject:CN=agent,O=Example");
     IS(read_head.method, "GET");
     IS(read_head.target, "/mcp?x=1");
     assert_int_equal(read_head.nfields, 8);
@@ -323,11 +325,38 @@ static void a_client_without_a_head_is_told_in_its_own_words(void **state)
     mux_in_t in = in_of(&out);
     assert_int_equal(mux_in_open(&in, &open, &read_head, NULL), WEIR_OK);
     assert_false(open.has_head);
+    IS(open.principal, "subject:CN=agent,O=Example");
     IS(open.host, "h");
     IS(open.target, "/mcp?x=1");
     IS(open.last_event_id, "3/17");
     IS(open.authorization, "Bearer x");
     IS(open.revision, "2025-11-25");
+}
+
+static int principal_reads_back(weir_slice_t principal, mux_open_t *open)
+{
+    mux_out_t out = out_begin();
+    mux_open_t one = asked;
+    one.principal = principal;
+    mux_out_open(&out, &one, NULL, false);
+    mux_in_t in = in_of(&out);
+    return mux_in_open(&in, open, &read_head, NULL);
+}
+
+static void a_principal_is_printable_and_not_longer_than_any_is(void **state)
+{
+    (void)state;
+    char text[WEIR_PRINCIPAL_MAX + 1];
+    mux_open_t open;
+    memset(text, 'a', sizeof(text));
+    assert_int_equal(principal_reads_back(weir_slice(NULL, 0), &open), WEIR_OK);
+    assert_int_equal(open.principal.n, 0);
+    IS(open.revision, "2025-11-25");
+    assert_int_equal(principal_reads_back(weir_slice(text, WEIR_PRINCIPAL_MAX), &open), WEIR_OK);
+    assert_int_equal(open.principal.n, WEIR_PRINCIPAL_MAX);
+    assert_int_equal(principal_reads_back(weir_slice(text, WEIR_PRINCIPAL_MAX + 1), &open), WEIR_EFAIL);
+    assert_int_equal(principal_reads_back(WEIR_LIT("dns:a\nb"), &open), WEIR_EFAIL);
+    assert_int_equal(principal_reads_back(WEIR_LIT("dns:\xc3\xa9"), &open), WEIR_EFAIL);
 }
 
 /* Whoever gives a field an id has to give it a number here too: spelled out, it would come without its id. */
@@ -489,6 +518,7 @@ int main(void)
         SCENE(a_head_goes_on_without_what_belongs_to_one_connection),
         SCENE(a_reply_that_is_read_at_the_edge_is_not_asked_for_compressed),
         SCENE(a_client_without_a_head_is_told_in_its_own_words),
+        SCENE(a_principal_is_printable_and_not_longer_than_any_is),
         SCENE(every_field_that_somebody_acts_on_keeps_its_id),
         SCENE(a_reply_brings_its_head_the_token_and_the_beginning_of_its_body),
         SCENE(a_server_s_head_goes_on_and_its_own_session_id_does_not),

@@ -29,7 +29,7 @@ export const open = (channel, message, target = '/a', flags = 0x08) =>
 /* What a record of a reply's head holds; `length` -1: not known. */
 export const head = (status, length, ...fields) => [word.head, number(status), number(length + 1), fields.length, ...fields.flatMap(([name, value]) => [0, text(name), text(value)])];
 
-const readNumber = (bytes, at) => {
+export const readNumber = (bytes, at) => {
     let value = 0;
     for (let shift = 1; ; shift *= 0x80) {
         value += (bytes[at] & 0x7f) * shift;
