@@ -35,7 +35,8 @@ static void open_is_the_same(const mux_open_t *open)
     FUZZ_CHECK(mux_in_open(&in, &read, &again, NULL) == WEIR_OK && in.rest.n == 0);
     FUZZ_CHECK(read.verb == open->verb && read.era == open->era && read.has_head == open->has_head);
     FUZZ_CHECK(weir_slice_eq(read.session, open->session) && weir_slice_eq(read.peer, open->peer) &&
-               weir_slice_eq(read.target, open->target) && weir_slice_eq(read.last_event_id, open->last_event_id));
+               weir_slice_eq(read.principal, open->principal) && weir_slice_eq(read.target, open->target) &&
+               weir_slice_eq(read.last_event_id, open->last_event_id));
 }
 
 static void read_open(weir_slice_t record)
@@ -48,6 +49,7 @@ static void read_open(weir_slice_t record)
         return;
     }
     FUZZ_CHECK(fuzz_is_inside(open.session, record.p, record.n) && fuzz_is_inside(open.peer, record.p, record.n) &&
+               fuzz_is_inside(open.principal, record.p, record.n) && open.principal.n <= WEIR_PRINCIPAL_MAX &&
                fuzz_is_inside(open.target, record.p, record.n) && fuzz_is_inside(in.rest, record.p, record.n));
     if (open.has_head)
         head_is_inside(&head, record.p, record.n);

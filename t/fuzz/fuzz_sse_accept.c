@@ -153,6 +153,12 @@ static bool fake_is_tls(const weir_stream_t *s)
     return false;
 }
 
+static weir_slice_t fake_principal(const weir_stream_t *s)
+{
+    (void)s;
+    return WEIR_LIT("dns:client.example");
+}
+
 static weir_exchange_t *fake_exchange(weir_listener_t *listener, void *client)
 {
     weir_exchange_t *ex = calloc(1, sizeof(*ex));
@@ -219,10 +225,10 @@ static weir_reason_t fake_guard_origin(const weir_guard_t *guard, const weir_hea
     return WEIR_REASON_NONE;
 }
 
-static weir_postbox_t *fake_box(weir_listener_t *listener, weir_slice_t authorization, weir_postbox_take_fn take,
-                                void *owner)
+static weir_postbox_t *fake_box(weir_listener_t *listener, weir_slice_t authorization, weir_slice_t principal,
+                                weir_postbox_take_fn take, void *owner)
 {
-    (void)listener, (void)authorization, (void)take;
+    (void)listener, (void)authorization, (void)principal, (void)take;
     w.boxes++;
     return owner;
 }
@@ -240,10 +246,10 @@ static void fake_box_close(weir_postbox_t *box)
 
 /* Taken, or not, at once or at the end of the turn. */
 static void fake_post(weir_post_t *post, weir_listener_t *listener, weir_slice_t address, weir_slice_t authorization,
-                      const weir_chunk_t *message)
+                      weir_slice_t principal, const weir_chunk_t *message)
 {
     weir_envelope_t envelope;
-    (void)listener, (void)authorization;
+    (void)listener, (void)authorization, (void)principal;
     FUZZ_CHECK(address.n == 0 || address.n == WEIR_POSTBOX_ADDRESS);
     FUZZ_CHECK(message_scan(message->bytes, &envelope) == WEIR_SCAN_OK && message->buf != NULL);
     FUZZ_CHECK(message->bytes.n <= ((visit_t *)post->arg)->edge->options->max_message);
@@ -280,6 +286,7 @@ static const weir_host_t host = {
     .stream_finish = fake_close,
     .stream_peer = fake_peer,
     .stream_is_tls = fake_is_tls,
+    .stream_principal = fake_principal,
     .http_request = http1_parse_request,
     .http_chunked = http1_chunked_decode,
     .http_reason = http1_reason,
