@@ -38,9 +38,9 @@ after(async () => {
 });
 
 /* So many calls, one after the other, on one connection. */
-async function callOften(connection, headers, often) {
+async function callOften(connection, headers, often, call = id => ({ name: 'add', arguments: { a: id, b: 1 } })) {
     for (let id = 0; id < often; id++) {
-        connection.send('POST', headers, rpc('tools/call', { name: 'add', arguments: { a: id, b: 1 } }, id));
+        connection.send('POST', headers, rpc('tools/call', call(id), id));
         const head = await connection.head();
         const text = await connection.reply(head);
         assert.equal(head.status, 200, text);
@@ -64,3 +64,34 @@ describe('a call', () => {
             connection.close();
         });
 });
+
+/* Both weirs are counted. */
+for (const [framing, codec] of [['length', 'lz4'], ['length', 'zstd'], ['length', 'gzip'], ['mux', 'zstd'], ['mux', 'gzip']]) // prettier-ignore
+    test(`a_call_over_two_weirs_that_gather_and_pack_allocates_nothing_once_they_are_warm (${framing}, ${codec})`, async scene => {
+        if (waysThroughWeir.length === 0 || world.isSanitized) return scene.skip('a sanitizer has a malloc of its own');
+        const chain = [{ batch: { max_delay: 0 } }, { compress: { codec, min_size: 16 } }];
+        const top = { workers: 1, modules: ['http', 'tcp', 'pool', 'stdio', 'batch', 'compress', 'codec_lz4', 'codec_zstd', 'codec_gzip'], admin: { listen: '127.0.0.1:0' } };
+        const env = { LD_PRELOAD: library, ALLOCATIONS: counts };
+        const serve = (listener, upstream) =>
+            startWeir(JSON.stringify({ ...top, listeners: { edge: { listen: '127.0.0.1:0', ...listener, routes: [{ path: framing === 'mux' || listener.transport === 'http' ? '/mcp' : '/', upstream: 'up' }] } }, upstreams: { up: upstream } }), { env });
+        const inner = await serve({ transport: 'tcp', framing, chain }, { transport: 'stdio', command: demo.stdio, chain: ['pool'] });
+        const edge = await serve({ transport: 'http' }, { transport: 'tcp', framing, servers: [{ address: `127.0.0.1:${inner.port('edge')}` }], chain: ['pool', ...chain] });
+        try {
+            const url = edge.url('edge', '/mcp');
+            const { headers } = await openSession(url);
+            const connection = new Connection(url);
+            const call = id => ({ name: 'echo', arguments: { message: `${id} `.repeat(200) } });
+            await callOften(connection, headers, WARM, call);
+            const packed = async () => (await edge.status()).upstreams.up.frames.batches_compressed;
+            const were = await packed();
+            const before = allocations();
+            await callOften(connection, headers, CALLS, call);
+            const per = (allocations() - before) / CALLS;
+            assert.ok(per < 0.1, `${per} allocations per call`);
+            assert.ok((await packed()) - were >= CALLS / 2, `${(await packed()) - were} of ${CALLS} were packed`);
+            connection.close();
+        } finally {
+            await edge.stop();
+            await inner.stop();
+        }
+    });
