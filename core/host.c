@@ -36,12 +36,20 @@
 #include "timer.h"
 #include "url.h"
 
-static int server_address(weir_server_t *pub, const char *host, uint16_t port, bool is_tls, const weir_reach_t *reach,
+#define HOST_MAX 255 /* of a name: RFC 1035 */
+
+static int server_address(weir_server_t *pub, weir_slice_t host, uint16_t port, bool is_tls, const weir_reach_t *reach,
                           weir_error_t *err)
 {
     server_t *server = WEIR_CONTAINER(pub, server_t, pub);
+    char name[HOST_MAX + 1];
+    if (host.n > HOST_MAX)
+        return weir_error(err, "a host has %d characters at most, not %zu: %.60s…", HOST_MAX, host.n, host.p);
+    if (host.n > 0)
+        memcpy(name, host.p, host.n);
+    name[host.n] = '\0';
     target_free(server->target);
-    server->target = target_new(host, port, is_tls, reach, err);
+    server->target = target_new(name, port, is_tls, reach, err);
     return server->target == NULL ? WEIR_EFAIL : WEIR_OK;
 }
 

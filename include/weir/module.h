@@ -172,7 +172,7 @@ typedef struct weir_host {
 
     /* Where stream_connect() goes: host and port by name or number, or unix:/path, and TLS over it. Given once per server; the
      * name is resolved again when its addresses have grown old, without blocking. */
-    int (*server_address)(weir_server_t *server, const char *host, uint16_t port, bool is_tls,
+    int (*server_address)(weir_server_t *server, weir_slice_t host, uint16_t port, bool is_tls,
                           const weir_reach_t *reach, weir_error_t *err);
 
     /* The HTTP/1 codec; see http.h for what the results mean. `seen` is how many of the n bytes an earlier call has seen. */
@@ -479,8 +479,9 @@ typedef struct weir_connect {
     void (*close)(weir_link_t *link);                  /* free `carrier`; no callback follows */
     int (*send)(weir_link_t *link, weir_exchange_t *ex);
     int (*write)(weir_link_t *link, const weir_chunk_t *parts, size_t n); /* one message; WEIR_EFULL as streams say */
-    void (*abandon)(weir_link_t *link, weir_exchange_t *ex);              /* nobody waits for this reply any more */
-    void (*pause)(weir_link_t *link, bool is_paused);                     /* stop and go on reading replies */
+    /* WEIR_CONNECT_EXCHANGES: nobody waits for this reply any more. (Who writes messages is given one that says so.) */
+    void (*abandon)(weir_link_t *link, weir_exchange_t *ex);
+    void (*pause)(weir_link_t *link, bool is_paused);                             /* stop and go on reading replies */
     uint32_t (*link_modules)(const void *upstream_options, const char **why_not); /* as of weir_accept_t */
     /* The connect side that these options ask for, which has the same options; NULL: this one, whatever they say. */
     const struct weir_connect *(*variant)(const void *upstream_options);

@@ -58,17 +58,6 @@ const weir_option_t server_option_table[] = {
     {.name = NULL},
 };
 
-static char *copy_slice(weir_slice_t s)
-{
-    char *copy = malloc(s.n + 1);
-    if (copy == NULL)
-        return NULL;
-    if (s.n > 0)
-        memcpy(copy, s.p, s.n);
-    copy[s.n] = '\0';
-    return copy;
-}
-
 static bool is_unix(const weir_url_t *url)
 {
     return weir_slice_starts(url->host, WEIR_LIT("unix:"));
@@ -132,14 +121,9 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
     if (host->url_parse(options->url, &url, err) != WEIR_OK)
         return WEIR_EFAIL;
     target_t *target = target_new(host, server, &url);
-    char *address = copy_slice(url.host);
-    int result = WEIR_EFAIL;
-    if (target == NULL || address == NULL)
-        (void)weir_error(err, "url: no memory for a server");
-    else
-        result = host->server_address(server, address, url.port, url.is_tls, &options->reach, err);
-    free(address);
-    if (result != WEIR_OK) {
+    if (target == NULL)
+        return weir_error(err, "url: no memory for a server");
+    if (host->server_address(server, url.host, url.port, url.is_tls, &options->reach, err) != WEIR_OK) {
         target_free(target);
         return WEIR_EFAIL;
     }

@@ -263,11 +263,6 @@ static int conn_write(weir_link_t *link, const weir_chunk_t *parts, size_t n)
     return c == NULL || c->posts == NULL ? WEIR_ECLOSED : posts_write(c->posts, parts, n);
 }
 
-static void conn_abandon(weir_link_t *link, weir_exchange_t *ex)
-{
-    (void)link, (void)ex; /* the host has told the server by a message */
-}
-
 static void conn_pause(weir_link_t *link, bool is_paused)
 {
     conn_t *c = link->carrier;
@@ -298,7 +293,6 @@ const weir_connect_t sse_connect = {
     .open = conn_open,
     .close = conn_close,
     .write = conn_write,
-    .abandon = conn_abandon,
     .pause = conn_pause,
     .link_modules = no_link_modules,
 };

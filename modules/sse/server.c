@@ -31,17 +31,12 @@ int server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *er
 {
     const server_options_t *o = server->options;
     weir_url_t url;
-    char name[256];
     if (host->url_parse(o->url, &url, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (url.host.n >= sizeof(name) || url.authority.n >= sizeof(name))
-        return weir_error(err, "url: \"%s\" has a host that is too long", o->url);
-    memcpy(name, url.host.p, url.host.n);
-    name[url.host.n] = '\0';
     target_t *t = target_new(host, server, &url);
     if (t == NULL)
         return weir_error(err, "url: no memory for a server");
-    if (host->server_address(server, name, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
+    if (host->server_address(server, url.host, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
         target_free(t);
         return WEIR_EFAIL;
     }

@@ -408,12 +408,6 @@ static uint32_t stdio_link_modules(const void *upstream_options, const char **wh
     return WEIR_LINK_GATHERS;
 }
 
-/* Nothing has to be told to the child: what it says of this request is answered to nobody. */
-static void stdio_abandon(weir_link_t *link, weir_exchange_t *ex)
-{
-    (void)link, (void)ex;
-}
-
 static void stdio_pause(weir_link_t *link, bool is_paused)
 {
     pipe_t *p = link->carrier;
@@ -477,7 +471,6 @@ const weir_connect_t stdio_connect = {
     .open = stdio_open,
     .close = stdio_close,
     .write = stdio_write,
-    .abandon = stdio_abandon,
     .pause = stdio_pause,
     .link_modules = stdio_link_modules,
 };

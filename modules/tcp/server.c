@@ -1,11 +1,10 @@
 /* server.c: what the links of all framings know of a server, and what may be said of it in the configuration. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "tcp.h"
 
 /* "host:port", "[::1]:port" or "unix:/path". */
-static int address_split(const char *address, char *host, size_t size, uint16_t *port, weir_error_t *err)
+static int address_split(const char *address, weir_slice_t *host, uint16_t *port, weir_error_t *err)
 {
     *port = 0;
     const char *colon = strrchr(address, ':');
@@ -16,9 +15,9 @@ static int address_split(const char *address, char *host, size_t size, uint16_t 
     if (!is_unix && (colon == NULL || colon[1] == '\0' || *end != '\0' || number == 0 || number > 65535))
         return weir_error(err, "address: expected host:port or unix:/path, not \"%s\"", address);
     bool is_bracketed = n >= 2 && address[0] == '[' && address[n - 1] == ']';
-    int written = snprintf(host, size, "%.*s", (int)(is_bracketed ? n - 2 : n), address + (is_bracketed ? 1 : 0));
-    if (written <= 0 || (size_t)written >= size)
-        return weir_error(err, "address: \"%s\" has no host, or one that is too long", address);
+    *host = is_bracketed ? weir_slice(address + 1, n - 2) : weir_slice(address, n);
+    if (host->n == 0)
+        return weir_error(err, "address: \"%s\" has no host", address);
     *port = (uint16_t)number;
     return WEIR_OK;
 }
@@ -26,9 +25,9 @@ static int address_split(const char *address, char *host, size_t size, uint16_t 
 int tcp_server_open(const weir_host_t *host, weir_server_t *server, weir_error_t *err)
 {
     const tcp_server_options_t *o = server->options;
-    char name[256];
+    weir_slice_t name;
     uint16_t port;
-    if (address_split(o->address, name, sizeof(name), &port, err) != WEIR_OK)
+    if (address_split(o->address, &name, &port, err) != WEIR_OK)
         return WEIR_EFAIL;
     server->name = o->address;
     server->carrier = (void *)host;

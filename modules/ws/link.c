@@ -264,11 +264,6 @@ static int conn_write(weir_link_t *link, const weir_chunk_t *parts, size_t n)
     return c == NULL || !c->is_up ? WEIR_ECLOSED : socket_write(&c->socket, parts, n);
 }
 
-static void conn_abandon(weir_link_t *link, weir_exchange_t *ex)
-{
-    (void)link, (void)ex; /* the host has told the server by a message */
-}
-
 static void conn_pause(weir_link_t *link, bool is_paused)
 {
     conn_t *c = link->carrier;
@@ -312,17 +307,12 @@ static int server_open(const weir_host_t *host, weir_server_t *server, weir_erro
 {
     const server_options_t *o = server->options;
     weir_url_t url;
-    char name[256];
     if (host->url_parse(o->url, &url, err) != WEIR_OK)
         return WEIR_EFAIL;
-    if (url.host.n >= sizeof(name))
-        return weir_error(err, "url: \"%s\" has a host that is too long", o->url);
-    memcpy(name, url.host.p, url.host.n);
-    name[url.host.n] = '\0';
     target_t *t = target_new(host, server, &url, err);
     if (t == NULL)
         return WEIR_EFAIL;
-    if (host->server_address(server, name, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
+    if (host->server_address(server, url.host, url.port, url.is_tls, &o->reach, err) != WEIR_OK) {
         target_free(t);
         return WEIR_EFAIL;
     }
@@ -374,7 +364,6 @@ const weir_connect_t ws_connect = {
     .open = conn_open,
     .close = conn_close,
     .write = conn_write,
-    .abandon = conn_abandon,
     .pause = conn_pause,
     .status = target_status,
 };

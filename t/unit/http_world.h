@@ -218,11 +218,11 @@ static inline void fake_end(weir_exchange_t *ex)
     w.ends++;
 }
 
-static inline int fake_address(weir_server_t *server, const char *host, uint16_t port, bool is_tls,
+static inline int fake_address(weir_server_t *server, weir_slice_t host, uint16_t port, bool is_tls,
                                const weir_reach_t *reach, weir_error_t *err)
 {
     (void)server, (void)reach, (void)err;
-    assert_string_equal(host, "127.0.0.1");
+    assert_true(weir_slice_eq(host, WEIR_LIT("127.0.0.1")));
     assert_int_equal(port, 3000);
     assert_false(is_tls);
     return WEIR_OK;
