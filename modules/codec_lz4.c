@@ -1,5 +1,5 @@
-/* codec_lz4.c: the LZ4 frame format, by liblz4. Each piece is packed as it comes, as a block that leans on those before it; a
- * frame that comes in one piece is one block, and nothing is copied inside the library.
+/* codec_lz4.c: the LZ4 frame format, by liblz4. Each piece is packed as it comes, as a block of its own, and nothing is copied
+ * inside the library: for blocks that lean on those before them it allocates 64 KiB anew with each frame.
  */
 #include <weir/module.h>
 
@@ -36,6 +36,7 @@ static void *lz4_packer_new(int level, weir_error_t *err)
     }
     packer->preferences.compressionLevel = level;
     packer->preferences.autoFlush = 1;
+    packer->preferences.frameInfo.blockMode = LZ4F_blockIndependent;
     return packer;
 }
 
@@ -64,29 +65,26 @@ static int lz4_pack_begin(void *arg, uint64_t size)
     return WEIR_OK;
 }
 
-static size_t lz4_head(lz4_packer_t *packer, size_t n, weir_pack_t how, char *out, size_t room)
+static size_t lz4_head(lz4_packer_t *packer, char *out, size_t room)
 {
     if (packer->is_begun)
         return 0;
     packer->is_begun = true;
-    bool is_one_block = how == WEIR_PACK_END && n <= 4u << 20;
-    packer->preferences.frameInfo.blockMode = is_one_block ? LZ4F_blockIndependent : LZ4F_blockLinked;
     return LZ4F_compressBegin(packer->context, out, room, &packer->preferences);
 }
 
 static long lz4_pack(void *arg, weir_slice_t in, weir_pack_t how, char *out, size_t room)
 {
     lz4_packer_t *packer = arg;
-    const LZ4F_compressOptions_t stable = {.stableSrc = how == WEIR_PACK_END};
-    size_t at = lz4_head(packer, in.n, how, out, room);
+    size_t at = lz4_head(packer, out, room);
     if (LZ4F_isError(at))
         return WEIR_EFAIL;
-    size_t n = in.n == 0 ? 0 : LZ4F_compressUpdate(packer->context, out + at, room - at, in.p, in.n, &stable);
+    size_t n = in.n == 0 ? 0 : LZ4F_compressUpdate(packer->context, out + at, room - at, in.p, in.n, NULL);
     if (LZ4F_isError(n))
         return WEIR_EFAIL;
     at += n;
     if (how == WEIR_PACK_END) {
-        n = LZ4F_compressEnd(packer->context, out + at, room - at, &stable);
+        n = LZ4F_compressEnd(packer->context, out + at, room - at, NULL);
         if (LZ4F_isError(n))
             return WEIR_EFAIL;
         at += n;
