@@ -203,17 +203,22 @@ function unpacked(connection, coding) {
     const opened = openers[coding]();
     const events = new Events();
     const ready = [];
-    let wake;
+    let wake, broken;
     opened.on('data', text => {
         ready.push(...events.push(text.toString()));
+        wake?.();
+    });
+    /* A body that breaks off is told to who waits for an event; a scene that has its events may leave before the end. */
+    opened.on('error', error => {
+        broken = error;
         wake?.();
     });
     (async () => {
         for (let piece; (piece = await connection.piece()) !== null; ) opened.write(piece);
         opened.end();
-    })();
+    })().catch(error => opened.destroy(error));
     return async () => {
-        while (ready.length === 0) await new Promise(resolve => (wake = resolve));
+        for (; ready.length === 0; await new Promise(resolve => (wake = resolve))) if (broken) throw broken;
         return ready.shift();
     };
 }
